@@ -1,0 +1,50 @@
+"""BERT4Rec in PyTorch: from interactions to recommendations, one readable file per step."""
+
+from .baselines import ItemTransitions, Popularity
+from .cloze import IGNORE, ClozeBatches, choose_masked, hide, windows
+from .errors import InputError
+from .evaluation import METRICS, Negatives, Ranks, Report, evaluate, rank_targets
+from .interactions import read_interactions
+from .model import BERT, BERT4Rec, ModelConfig
+from .movielens import download_movielens, load_movielens
+from .presets import PRESETS, get_preset
+from .recommender import Recommender
+from .sequences import PAD, Holdout, Sequences, Split, Vocabulary
+from .training import History, TrainingConfig, pick_device, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BERT",
+    "IGNORE",
+    "METRICS",
+    "PAD",
+    "PRESETS",
+    "BERT4Rec",
+    "ClozeBatches",
+    "History",
+    "Holdout",
+    "InputError",
+    "ItemTransitions",
+    "ModelConfig",
+    "Negatives",
+    "Popularity",
+    "Ranks",
+    "Recommender",
+    "Report",
+    "Sequences",
+    "Split",
+    "TrainingConfig",
+    "Vocabulary",
+    "choose_masked",
+    "download_movielens",
+    "evaluate",
+    "get_preset",
+    "hide",
+    "load_movielens",
+    "pick_device",
+    "rank_targets",
+    "read_interactions",
+    "train",
+    "windows",
+]

@@ -1,0 +1,289 @@
+"""The command line: `bert4rec download | train | evaluate | recommend`.
+
+Options and their help come from the fields and docs of the dataclasses, here and in the module,
+through tyro; `python -m bert4rec` is the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import platform
+import sys
+import time
+import warnings
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+import tyro
+
+from . import __version__
+from .baselines import ItemTransitions
+from .errors import InputError
+from .evaluation import Report, evaluate
+from .files import read_config, write_atomically
+from .interactions import read_interactions
+from .model import BERT4Rec, ModelConfig
+from .movielens import RELEASES, download_movielens, load_movielens
+from .presets import PRESETS, get_preset
+from .recommender import Recommender, item_titles, save_vocabulary
+from .sequences import Sequences, Vocabulary
+from .training import CHECKPOINT, TrainingConfig, train
+
+# num_items follows from the data and is no option
+_Shape = dataclasses.make_dataclass(
+    "ModelShape",
+    [("num_items", Annotated[int, tyro.conf.Suppress], field(default=1))],
+    bases=(ModelConfig,),
+    frozen=True,
+)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which log is read, and how."""
+
+    data: str = "small"
+    """A MovieLens release (small, 100k, 1m, 20m, 25m, 32m) or a file: .csv, .tsv, .parquet,
+    .inter or .txt (`user item` lines), compressed or not."""
+    user: str | None = None
+    """The column of users, where its name is unusual."""
+    item: str | None = None
+    """The column of items."""
+    time: str | None = None
+    """The column of times."""
+    min_user_count: int = 5
+    """Leave out users with fewer interactions, again and again until this and the next hold."""
+    min_item_count: int = 5
+    """Leave out items with fewer interactions."""
+    titles: Path | None = None
+    """A .csv or .tsv file with an item and a title column, for data that is not MovieLens."""
+
+    def load(self, vocabulary: Vocabulary | None = None) -> tuple[Sequences, pd.DataFrame | None]:
+        """Read the log and, where there are any, the titles."""
+        if self.data in RELEASES:
+            interactions, movies = load_movielens(self.data)
+        elif Path(self.data).exists() or "." in self.data or "/" in self.data:
+            interactions, movies = read_interactions(self.data), None
+        else:
+            raise InputError(
+                f"--data {self.data!r} is neither a file nor a MovieLens release "
+                f"({', '.join(RELEASES)})."
+            )
+        if self.titles is not None:
+            movies = read_interactions(self.titles)
+        sequences = Sequences.from_interactions(
+            interactions, self.user, self.item, self.time,
+            self.min_user_count, self.min_item_count, vocabulary,
+        )  # fmt: skip
+        return sequences, movies
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model, report what it reaches on the test, and save it as a folder."""
+
+    output: Path
+    """The folder for the model, its checkpoint and metrics.json."""
+    model: Annotated[_Shape, tyro.conf.OmitArgPrefixes]
+    training: Annotated[TrainingConfig, tyro.conf.OmitArgPrefixes]
+    data: Annotated[DataOptions, tyro.conf.OmitArgPrefixes] = DataOptions()
+    preset: Literal[tuple(PRESETS)] = "tutorial"  # type: ignore[valid-type]
+    """Where the settings below start from."""
+    log_dir: Path = Path("training")
+    """Where TensorBoard's event files go: tensorboard --logdir=training shows them."""
+    resume: bool = False
+    """Go on from the checkpoint in the output folder."""
+    overwrite: bool = False
+    """Replace the model in the output folder."""
+    json: bool = False
+    """Print the report as JSON, and nothing else to standard output."""
+
+    def run(self) -> None:
+        if (self.output / "config.json").exists() and not (self.resume or self.overwrite):
+            raise InputError(
+                f"{self.output} already holds a model. --resume goes on with it, --overwrite "
+                "replaces it, or choose another --output."
+            )
+        started = time.perf_counter()
+        sequences, movies = self.data.load()
+        split = sequences.leave_one_out()
+        say(f"{sequences}; {split.num_short_users} users too short for the test", self.json)
+        shape = dataclasses.replace(self.model, num_items=sequences.num_items)
+        torch.manual_seed(self.training.seed)
+        model = BERT4Rec(ModelConfig(**asdict(shape)))
+        save_vocabulary(
+            self.output, sequences.vocabulary, item_titles(sequences.vocabulary, movies)
+        )
+        with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
+            history = train(
+                model, split, self.training, self.output, self.log_dir / self.output.name,
+                self.resume,
+            )  # fmt: skip
+        model.save(self.output, training=asdict(self.training), data=_plain(self.data))
+        say(
+            f"{history.stopped} after {len(history.epochs)} epochs and {history.seconds:.0f} s; "
+            f"best validation NDCG@10 {history.best_ndcg:.4f} in epoch {history.best_epoch}",
+            self.json,
+        )
+        report = evaluate(
+            {"BERT4Rec": model, "item transitions": ItemTransitions(split.train)}, split.test
+        )
+        record = {
+            "report": report.to_dict(),
+            "seed": self.training.seed,
+            "model": asdict(model.config),
+            "training": asdict(self.training),
+            "data": {**_plain(self.data), "sha256": sequences.digest(), "split": split.name},
+            "num_short_users": split.num_short_users,
+            "curve": history.epochs,
+            "best_epoch": history.best_epoch,
+            "stopped": history.stopped,
+            "seconds": {"training": history.seconds, "total": time.perf_counter() - started},
+            "versions": versions(),
+        }
+        write_atomically(self.output / "metrics.json", json.dumps(record, indent=2).encode())
+        print_report(report, self.json)
+        say(f"saved to {self.output}", self.json)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Rank the held-out items with a trained model, beside popularity and item transitions."""
+
+    model: Path
+    """The folder of a trained model."""
+    data: str | None = None
+    """A MovieLens release or a file. Default: what the model was trained on."""
+    split: Literal["test", "validation"] = "test"
+    """Which held-out items are ranked."""
+    protocol: str = "full"
+    """"full" (against all unseen items), "uniform-100" or "popular-100" (sampled negatives)."""
+    json: bool = False
+    """Print the report as JSON."""
+
+    def run(self) -> None:
+        recommender = Recommender.load(self.model)
+        stored = read_config(self.model).get("data")
+        options = DataOptions(**stored) if stored else DataOptions()
+        if self.data is not None:
+            options = dataclasses.replace(options, data=self.data)
+        sequences, _ = options.load()
+        if sequences.vocabulary != recommender.vocabulary:
+            sequences, _ = options.load(recommender.vocabulary)
+        split = sequences.leave_one_out()
+        models = {"BERT4Rec": recommender.model, "item transitions": ItemTransitions(split.train)}
+        report = evaluate(models, getattr(split, self.split), self.protocol)
+        print_report(report, self.json)
+
+
+@dataclass(frozen=True)
+class Recommend:
+    """Recommend the next items after some titles or ids."""
+
+    history: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Titles or item ids, oldest first."""
+    model: Path
+    """The folder of a trained model."""
+    k: int = 10
+    """How many to recommend."""
+    json: bool = False
+    """Print a JSON list."""
+
+    def run(self) -> None:
+        table = Recommender.load(self.model).recommend(self.history, self.k)
+        if self.json:
+            print(table.reset_index().to_json(orient="records", force_ascii=False))
+            return
+        print("after " + " · ".join(self.history))
+        for row in table.itertuples():
+            print(f"{row.Index:3d}  {row.title}  ({row.score:.2f})")
+
+
+@dataclass(frozen=True)
+class Download:
+    """Fetch a MovieLens release from GroupLens and check it."""
+
+    name: Annotated[Literal["100k", "1m", "20m", "25m", "32m"], tyro.conf.Positional]
+    """The release."""
+    folder: Path | None = None
+    """Where to put the archive. Default: BERT4REC_DATA, else the user's cache folder."""
+
+    def run(self) -> None:
+        print(download_movielens(self.name, self.folder))
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, or 2 with a message for bad input."""
+    args = sys.argv[1:] if args is None else list(args)
+    warnings.showwarning = lambda message, *rest: print(f"note: {message}", file=sys.stderr)
+    try:
+        preset = get_preset(_option(args, "--preset") or "tutorial")
+        commands = {
+            "download": (Download, None),
+            "train": (Train, _train_defaults(preset)),
+            "evaluate": (Evaluate, None),
+            "recommend": (Recommend, None),
+        }
+        union = None
+        for name, (command, default) in commands.items():
+            extra = {} if default is None else {"default": default}
+            kind = Annotated[command, tyro.conf.subcommand(name, prefix_name=False, **extra)]
+            union = kind if union is None else union | kind
+        command = tyro.cli(
+            union, prog="bert4rec", description=__doc__.split("\n")[0], args=args
+        )  # fmt: skip
+        command.run()
+    except (InputError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def say(text: str, quiet: bool = False) -> None:
+    """Print a remark: to standard error where standard output must hold the result alone."""
+    print(text, file=sys.stderr if quiet else sys.stdout, flush=True)
+
+
+def print_report(report: Report, as_json: bool) -> None:
+    print(json.dumps(report.to_dict(), indent=2) if as_json else f"\n{report}\n")
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide a result."""
+    return {
+        "bert4rec": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "pandas": pd.__version__,
+        "threads": str(torch.get_num_threads()),
+        "platform": platform.platform(terse=True),
+    }
+
+
+def _train_defaults(preset) -> Train:
+    return Train(
+        output=tyro.MISSING,
+        model=_Shape(num_items=1, **preset.shape),
+        training=preset.training,
+    )
+
+
+def _option(args: list[str], name: str) -> str | None:
+    # The preset must be known before the options are parsed: it gives their defaults.
+    for place, arg in enumerate(args):
+        if arg.startswith(f"{name}="):
+            return arg.split("=", 1)[1]
+        if arg == name and place + 1 < len(args):
+            return args[place + 1]
+    return None
+
+
+def _plain(options: DataOptions) -> dict:
+    return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}

@@ -1,0 +1,306 @@
+"""Ranks, HR@k, NDCG@k and MRR, and the protocols under which they are measured.
+
+Everything comes from one thing, kept per user: how many candidates scored above the target, and
+how many scored the same. Metrics, confidence intervals and comparisons are computed from it, so
+they depend on no batch size and no order of users.
+
+Sources: Sun et al. 2019, section 4.2 (metrics); Krichene and Rendle 2020 (why sampled negatives
+mislead); McSherry and Najork 2008 (metrics under ties).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .baselines import Popularity
+from .errors import InputError
+from .sequences import PAD, Holdout, Sequences, left_padded
+
+METRICS = ("HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR")
+
+
+class Scorer(Protocol):
+    """What can be evaluated: BERT4Rec, a baseline, or a model of your own."""
+
+    history_length: int
+
+    def score(self, histories: torch.Tensor) -> torch.Tensor:
+        """(batch, length) tokens, [PAD] in front, to (batch, num_items + 2) scores by token."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Where each user's target came out.
+
+    Attributes:
+        above: (num_users,) candidates with a higher score than the target.
+        tied: (num_users,) candidates with the target's score, the target included: 1 without ties.
+        coverage: share of the catalogue that is in the top 10 of at least one user; None where
+            only sampled negatives were ranked.
+    """
+
+    above: np.ndarray
+    tied: np.ndarray
+    coverage: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.above)
+
+    @property
+    def expected(self) -> np.ndarray:
+        """(num_users,) the mean rank over all orders of the ties; 1 is best."""
+        return self.above + (self.tied + 1) / 2
+
+    def per_user(self, metric: str) -> np.ndarray:
+        """(num_users,) a metric for each user: "HR@k", "NDCG@k" or "MRR".
+
+        A target at rank r counts 1 (HR), 1 / log2(r + 1) (NDCG, which has one relevant item and
+        so an ideal of 1), both 0 if r > k, and 1 / r (MRR). Where candidates tie with the target,
+        the value is the mean over all orders they could come in.
+
+        Raises:
+            InputError: the metric is not one of these.
+        """
+        name, _, cutoff = metric.partition("@")
+        if (name == "MRR") == bool(cutoff) or not (cutoff or "1").isdigit() or cutoff == "0":
+            raise InputError(f"the metric {metric!r} is not HR@k, NDCG@k or MRR.")
+        rank = np.arange(1, int((self.above + self.tied).max(initial=1)) + 1)
+        gains = {
+            "HR": np.ones(len(rank)),
+            "NDCG": 1 / np.log2(rank + 1),
+            "MRR": 1 / rank,
+        }
+        if name not in gains:
+            raise InputError(f"the metric {metric!r} is not HR@k, NDCG@k or MRR.")
+        gain = gains[name] * (rank <= int(cutoff)) if cutoff else gains[name]
+        # The mean of the gains at ranks above + 1 … above + tied, as a difference of running sums.
+        total = np.concatenate([[0.0], np.cumsum(gain)])
+        return (total[self.above + self.tied] - total[self.above]) / self.tied
+
+    def metric(self, metric: str) -> float:
+        """The mean of `per_user`: every user weighs the same."""
+        return float(self.per_user(metric).mean())
+
+    def standard_error(self, metric: str) -> float:
+        """The standard error of the mean over users; ± 1.96 of it is a 95% interval."""
+        return float(self.per_user(metric).std(ddof=1) / len(self) ** 0.5)
+
+    def metrics(self) -> dict[str, float]:
+        """HR@1, HR@5, HR@10, NDCG@5, NDCG@10, MRR and, for full ranking, coverage@10."""
+        values = {name: self.metric(name) for name in METRICS}
+        if self.coverage is not None:
+            values["coverage@10"] = self.coverage
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Ranks of several models on the same users, with what one must know to read them.
+
+    Attributes:
+        protocol: what the target was ranked against.
+        num_users, num_items: users ranked, and the catalogue.
+        split: how and which part was held out.
+        models: ranks by model; popularity is always among them.
+    """
+
+    protocol: str
+    num_users: int
+    num_items: int
+    split: str
+    models: dict[str, Ranks]
+
+    def table(self) -> pd.DataFrame:
+        """A row per model, a column per metric."""
+        return pd.DataFrame({name: ranks.metrics() for name, ranks in self.models.items()}).T
+
+    def to_dict(self) -> dict:
+        """The report as plain numbers, for JSON."""
+        return {
+            "protocol": self.protocol,
+            "split": self.split,
+            "num_users": self.num_users,
+            "num_items": self.num_items,
+            "models": {name: ranks.metrics() for name, ranks in self.models.items()},
+        }
+
+    def __str__(self) -> str:
+        head = f"{self.split}, {self.protocol}; {self.num_users:,} users, {self.num_items:,} items"
+        return f"{head}\n{self.table().to_string(float_format='{:.4f}'.format)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Negatives:
+    """A fixed set of items to rank each user's target against.
+
+    Attributes:
+        tokens: (num_users, count) int32, items that the user has not seen, in the holdout's order.
+        name: how they were drawn, for the report.
+    """
+
+    tokens: np.ndarray
+    name: str = field(default="given negatives")
+
+    @classmethod
+    def sample(
+        cls, holdout: Holdout, by: str = "uniform", count: int = 100, seed: int = 0
+    ) -> Negatives:
+        """Draw `count` different negatives for each user, never an item of the history or the target.
+
+        Args:
+            holdout: the users.
+            by: "uniform", or "popular" for draws in proportion to the training counts.
+            count: negatives for each user.
+            seed: the same seed gives the same negatives on every machine.
+
+        Raises:
+            InputError: a user has fewer than `count` items left to draw from.
+        """
+        if by not in ("uniform", "popular"):
+            raise InputError(f"negatives are drawn 'uniform' or 'popular', not {by!r}.")
+        counts = holdout.train.item_counts().astype(float)
+        weights = counts if by == "popular" else np.ones(len(counts))
+        weights[[PAD, holdout.train.vocabulary.mask_token]] = 0
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(weights)
+        generator = np.random.default_rng(seed)
+        tokens = np.empty((len(holdout), count), dtype=np.int32)
+        for user in range(len(holdout)):
+            # Gumbel noise on log weights: the largest are a weighted draw without replacement.
+            keys = log_weights + generator.gumbel(size=len(log_weights))
+            keys[holdout.histories[user]] = -np.inf
+            keys[holdout.targets[user]] = -np.inf
+            available = int(np.isfinite(keys).sum())
+            if available < count:
+                raise InputError(
+                    f"user {holdout.histories.users[user]!r} has {available} unseen items to draw "
+                    f"{count} {by} negatives from; ask for fewer."
+                )
+            tokens[user] = np.argpartition(-keys, count - 1)[:count]
+        return cls(tokens, f"{count} {by} negatives (seed {seed})")
+
+    def save(self, path: str | Path) -> None:
+        """Write the negatives to an .npz file that others can load."""
+        with Path(path).open("wb") as file:
+            np.savez_compressed(file, tokens=self.tokens, name=np.array(self.name))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Negatives:
+        """Read what `save` wrote. No code in the file is run."""
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                return cls(content["tokens"], str(content["name"]))
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path} does not hold saved negatives: {error}") from error
+
+
+def evaluate(
+    models: Scorer | Mapping[str, Scorer],
+    holdout: Holdout,
+    protocol: str | Negatives = "full",
+    batch_size: int = 256,
+) -> Report:
+    """Rank each user's target and report the metrics, with a popularity row beside them.
+
+    Args:
+        models: a model, or several by name. A single one is called by its class.
+        holdout: the users and their targets, as `split.test`.
+        protocol: "full" ranks the target against every item that the user has not seen.
+            "uniform-100" and "popular-100" rank it against 100 negatives drawn with seed 0; a
+            `Negatives` against those.
+        batch_size: users at a time. It changes no result.
+
+    Raises:
+        InputError: the protocol is not known or does not fit the users.
+        FloatingPointError: a model's scores are not numbers.
+    """
+    if not isinstance(models, Mapping):
+        models = {type(models).__name__: models}
+    negatives = _negatives(protocol, holdout)
+    scorers = {**models}
+    scorers.setdefault("popularity", Popularity(holdout.train))
+    return Report(
+        protocol=negatives.name if negatives else "full ranking, seen items left out",
+        num_users=len(holdout),
+        num_items=holdout.histories.num_items,
+        split=holdout.name,
+        models={
+            name: rank_targets(scorer, holdout, negatives, batch_size)
+            for name, scorer in scorers.items()
+        },
+    )
+
+
+def rank_targets(
+    scorer: Scorer, holdout: Holdout, negatives: Negatives | None = None, batch_size: int = 256
+) -> Ranks:
+    """Rank each target against all unseen items, or against the given negatives."""
+    above = np.empty(len(holdout), dtype=np.int64)
+    tied = np.empty(len(holdout), dtype=np.int64)
+    recommended = np.zeros(holdout.histories.num_items + 2, dtype=bool)
+    # users with histories of similar length share a batch, so little is computed for padding
+    order = np.argsort(holdout.histories.lengths, kind="stable")
+    for begin in range(0, len(order), batch_size):
+        users = order[begin : begin + batch_size]
+        scores = score_histories(scorer, holdout.histories, users)
+        targets = torch.from_numpy(holdout.targets[users]).long().to(scores.device)[:, None]
+        target_scores = scores.gather(1, targets)
+        if target_scores.isnan().any() or scores.isnan().any():
+            raise FloatingPointError(f"{type(scorer).__name__} gave scores that are not numbers.")
+        if negatives is None:
+            hide_seen(scores, holdout.histories, users)
+            scores.scatter_(1, targets, target_scores)  # a target seen before is a candidate still
+            best = scores.topk(min(10, holdout.histories.num_items), dim=1)
+            recommended[best.indices[best.values > -torch.inf].cpu().numpy()] = True
+            candidates = scores
+        else:
+            drawn = torch.from_numpy(negatives.tokens[users]).long().to(scores.device)
+            candidates = torch.cat([target_scores, scores.gather(1, drawn)], dim=1)
+        above[users] = (candidates > target_scores).sum(dim=1).cpu().numpy()
+        tied[users] = (candidates == target_scores).sum(dim=1).cpu().numpy()
+    coverage = None if negatives else float(recommended.sum() / holdout.histories.num_items)
+    return Ranks(above, tied, coverage)
+
+
+def score_histories(scorer: Scorer, histories: Sequences, users: np.ndarray) -> torch.Tensor:
+    """Score the next item of some users, by position: (users, num_items + 2)."""
+    length = max(1, min(int(histories.lengths[users].max()), scorer.history_length))
+    tokens = left_padded(
+        torch.from_numpy(histories.tokens),
+        torch.from_numpy(histories.offsets[:-1][users]),
+        torch.from_numpy(histories.offsets[1:][users]),
+        length,
+    )
+    return scorer.score(tokens)
+
+
+def hide_seen(scores: torch.Tensor, histories: Sequences, users: np.ndarray) -> None:
+    """Set the scores of every item in the users' histories to -inf, in place."""
+    seen = histories.select(users)
+    rows = np.repeat(np.arange(len(users)), seen.lengths)
+    scores[torch.from_numpy(rows), torch.from_numpy(seen.tokens).long()] = -torch.inf
+
+
+def _negatives(protocol: str | Negatives, holdout: Holdout) -> Negatives | None:
+    if isinstance(protocol, Negatives):
+        if len(protocol.tokens) != len(holdout):
+            raise InputError(
+                f"the negatives are for {len(protocol.tokens):,} users, the holdout has "
+                f"{len(holdout):,}."
+            )
+        return protocol
+    if protocol == "full":
+        return None
+    kind, _, count = protocol.partition("-")
+    if kind not in ("uniform", "popular") or not count.isdigit() or int(count) < 1:
+        raise InputError(
+            f"the protocol {protocol!r} is not known; use 'full', 'uniform-100' or 'popular-100'."
+        )
+    return Negatives.sample(holdout, kind, int(count))

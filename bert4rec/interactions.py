@@ -1,0 +1,126 @@
+"""Any other log of interactions: a CSV, TSV or Parquet file, `user item` text, RecBole's .inter.
+
+A log is a table with a user, an item and, if it is known, a time. The columns may have any name:
+well-known ones are found, others are named by the caller.
+"""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from pathlib import Path
+
+import pandas as pd
+
+from .errors import InputError, did_you_mean
+
+# Names that public data sets and libraries use, matched without regard to case and `_`.
+KNOWN_COLUMNS = {
+    "user": ("user", "userid", "reviewerid", "customerid", "visitorid", "sessionid"),
+    "item": ("item", "itemid", "movieid", "productid", "asin", "parentasin", "trackid"),
+    "time": ("timestamp", "time", "datetime", "date", "unixreviewtime", "ts"),
+}
+COMPRESSED = {".gz", ".xz", ".bz2", ".zst", ".zip"}
+FORMATS = ".csv, .tsv, .parquet, .inter (RecBole) or .txt (`user item` lines)"
+
+
+def read_interactions(path: str | Path) -> pd.DataFrame:
+    """Read a log of interactions; the format follows from the file's name.
+
+    Formats: `.csv` and `.tsv` with a header; `.parquet`; `.inter`, RecBole's table whose header
+    names types (`user_id:token`); `.txt`, the field's plain text of one `user item` pair a line
+    in order of time, without a header. All but Parquet may be compressed (.gz, .xz, .bz2, .zip;
+    .zst where the package zstandard is installed).
+
+    Returns:
+        A DataFrame with the file's columns and row order; `user` and `item` for `.txt`.
+
+    Raises:
+        InputError: the file is absent, empty, damaged, or of a format that is not known.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")])
+        raise InputError(f"there is no file {path}.{near}")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED:
+        suffixes.pop()
+    kind = suffixes[-1] if suffixes else ""
+    readers = {".csv": _csv, ".tsv": _tsv, ".parquet": _parquet, ".inter": _inter, ".txt": _text}
+    if kind not in readers:
+        raise InputError(f"{path}: the format {kind or '(none)'!r} is not known; use {FORMATS}.")
+    try:
+        return readers[kind](path)
+    except pd.errors.EmptyDataError as error:
+        raise InputError(f"{path} is empty.") from error
+    except (lzma.LZMAError, zlib.error, EOFError, OSError) as error:
+        raise InputError(f"{path} cannot be read: {error}. Is it whole?") from error
+    except ImportError as error:
+        raise InputError(f"{path} needs a package that is not installed: {error}") from error
+    except ValueError as error:  # pandas' parser errors and wrong encodings are ValueErrors
+        raise InputError(f"{path} is not a {kind} file as expected: {error}") from error
+
+
+def find_columns(
+    frame: pd.DataFrame,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+) -> tuple[str, str, str | None]:
+    """Return the names of a log's user, item and time columns.
+
+    A column that is not named is looked for among the names in common use (userId, movieId,
+    timestamp, …). Time may be missing: then the order of the rows is the order of time.
+
+    Raises:
+        InputError: a named column is missing, or no known name fits; the message lists what
+            there is.
+    """
+    found = {}
+    for role, given in (("user", user), ("item", item), ("time", time)):
+        if given is not None:
+            if given not in frame.columns:
+                raise InputError(
+                    f"the log has no column {given!r}; its columns are "
+                    f"{', '.join(map(repr, frame.columns))}." + did_you_mean(given, frame.columns)
+                )
+            found[role] = given
+            continue
+        plain = {str(column).lower().replace("_", ""): column for column in frame.columns}
+        found[role] = next((plain[name] for name in KNOWN_COLUMNS[role] if name in plain), None)
+        if found[role] is None and role != "time":
+            raise InputError(
+                f"no column looks like the {role}; the columns are "
+                f"{', '.join(map(repr, frame.columns))}. Name it: {role}='…'."
+                + did_you_mean(role, frame.columns)
+            )
+    return found["user"], found["item"], found["time"]
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path)
+
+
+def _tsv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, sep="\t")
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path)
+
+
+def _inter(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path, sep="\t")
+    if not all(":" in column for column in frame.columns):
+        raise ValueError(f"its header must be name:type fields, found {list(frame.columns)}")
+    return frame.rename(columns=lambda column: column.split(":")[0])
+
+
+def _text(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path, sep=r"\s+", header=None)
+    if frame.shape[1] != 2:
+        raise ValueError(
+            f"expected `user item` on each line, found {frame.shape[1]} fields in the first. "
+            "A table with a header belongs in a .csv or .tsv file"
+        )
+    return frame.set_axis(["user", "item"], axis="columns")

@@ -1,0 +1,413 @@
+"""The sublayers, BERT and BERT4Rec, and their configuration.
+
+The module tree and its names are shown by `print(BERT4Rec(ModelConfig(num_items=3706)))`.
+
+Sources: Vaswani et al. 2017 (attention), Devlin et al. 2018 (BERT), Sun et al. 2019 (BERT4Rec).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .cloze import IGNORE
+from .errors import InputError
+from .files import read_config, read_tensors, write_atomically, write_tensors
+from .sequences import PAD
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model. The defaults are the reference structure."""
+
+    num_items: int
+    """Items in the catalogue; the tables also hold [PAD] and [MASK]."""
+    hidden_size: int = 256
+    """Width of the vectors that flow through the model."""
+    num_layers: int = 2
+    """Transformer encoders on top of each other."""
+    num_heads: int = 4
+    """Attention heads in each; they share hidden_size between them."""
+    max_len: int = 100
+    """Longest sequence, the [MASK] that asks for the next item included."""
+    feed_forward_size: int | None = None
+    """Inner width of the feed-forward sublayer; 4 × hidden_size if not given."""
+    dropout: float = 0.1
+    """Share of values dropped while training: embeddings, attention weights, sublayer outputs."""
+    norm_first: bool = False
+    """Normalise before each sublayer and once at the end, instead of after each (the paper)."""
+    tie_weights: bool = False
+    """Use the item embeddings as output weights (the paper), instead of a table of their own."""
+    num_segments: int = 3
+    """Rows of the segment table, row 0 being padding; 0 leaves the table out."""
+
+    def __post_init__(self):
+        for name in ("num_items", "hidden_size", "num_layers", "num_heads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.max_len < 2:
+            raise InputError(
+                f"max_len must be at least 2 (one item and the [MASK] after it), not {self.max_len}."
+            )
+        if self.hidden_size % self.num_heads:
+            raise InputError(
+                f"hidden_size {self.hidden_size} cannot be shared by num_heads {self.num_heads}; "
+                "use a divisor."
+            )
+        if self.feed_forward_size is not None and self.feed_forward_size < 1:
+            raise InputError(f"feed_forward_size must be at least 1, not {self.feed_forward_size}.")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must lie in [0, 1), not {self.dropout}.")
+        if self.num_segments < 0 or self.num_segments == 1:
+            raise InputError(f"num_segments must be 0 or at least 2, not {self.num_segments}.")
+
+    @property
+    def num_tokens(self) -> int:
+        """Rows of the token table: [PAD], the items, [MASK]."""
+        return self.num_items + 2
+
+    @property
+    def mask_token(self) -> int:
+        return self.num_items + 1
+
+
+class BERTEmbeddings(nn.Module):
+    """Sum of token, position and (optional) segment embeddings (Sun et al. 2019, section 3.5).
+
+    Position 0 is the newest place of a sequence and numbers grow towards the past, so the same
+    history gives the same vectors whatever padding stands in front of it.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        size = config.hidden_size
+        self.token_embeddings = nn.Embedding(config.num_tokens, size, padding_idx=PAD)
+        self.position_embeddings = nn.Embedding(config.max_len, size)
+        if config.num_segments:
+            self.segment_embeddings = nn.Embedding(config.num_segments, size, padding_idx=PAD)
+        self.layer_norm = nn.LayerNorm(size, eps=1e-6)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, tokens: torch.Tensor, segments: torch.Tensor | None = None) -> torch.Tensor:
+        """Embed tokens (batch, length), optionally with segments alike: (batch, length, hidden)."""
+        positions = torch.arange(tokens.shape[1] - 1, -1, -1, device=tokens.device)
+        x = self.token_embeddings(tokens) + self.position_embeddings(positions)
+        if segments is not None:
+            x = x + self.segment_embeddings(segments)
+        return self.dropout(self.layer_norm(x))
+
+
+class MultiHeadedAttention(nn.Module):
+    """Each position gathers from all visible ones, in several heads (Vaswani et al. 2017, 3.2)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        size = config.hidden_size
+        self.num_heads = config.num_heads
+        self.query_linear = nn.Linear(size, size)
+        self.key_linear = nn.Linear(size, size)
+        self.value_linear = nn.Linear(size, size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output_linear = nn.Linear(size, size)
+
+    def forward(
+        self, x: torch.Tensor, visible: torch.Tensor, collect: list | None = None
+    ) -> torch.Tensor:
+        """Attend.
+
+        Args:
+            x: (batch, length, hidden).
+            visible: (batch, 1, 1, length) bool, False at keys that nobody may look at.
+            collect: a list that gets the attention weights, (batch, heads, length, length).
+                They are computed beside the result, which is the same with or without.
+
+        Returns:
+            (batch, length, hidden).
+        """
+        query = self._split(self.query_linear(x))  # (batch, heads, length, hidden / heads)
+        key = self._split(self.key_linear(x))
+        value = self._split(self.value_linear(x))
+        if collect is not None:
+            scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+            collect.append(scores.masked_fill(~visible, -torch.inf).softmax(dim=-1).detach())
+        x = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=visible, dropout_p=self.dropout.p * self.training
+        )
+        # The heads lie in dimension 1: they move beside their features before they are merged.
+        x = x.transpose(1, 2).flatten(start_dim=2)  # (batch, length, hidden)
+        return self.output_linear(x)
+
+    def _split(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+class PositionwiseFeedForward(nn.Module):
+    """Two linear layers with a GELU between them, alike at every position (Sun et al. 2019, 3.3)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        inner = config.feed_forward_size or 4 * config.hidden_size
+        self.feed_forward_1 = nn.Linear(config.hidden_size, inner)
+        self.feed_forward_2 = nn.Linear(inner, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.activation = nn.GELU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, length, hidden) to the same shape."""
+        return self.feed_forward_2(self.dropout(self.activation(self.feed_forward_1(x))))
+
+
+class SublayerConnection(nn.Module):
+    """A residual connection around a sublayer, with dropout and layer norm (Sun et al. 2019, 3.3).
+
+    Norm last, as in the paper: norm(x + dropout(sublayer(x))). Norm first trains more calmly:
+    x + dropout(sublayer(norm(x))) (Xiong et al. 2020).
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.norm_first = config.norm_first
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=1e-6)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: torch.Tensor, sublayer: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Apply `sublayer` to x (batch, length, hidden); the result has the same shape."""
+        if self.norm_first:
+            return x + self.dropout(sublayer(self.layer_norm(x)))
+        return self.layer_norm(x + self.dropout(sublayer(x)))
+
+
+class TransformerEncoder(nn.Module):
+    """Attention, then feed-forward, each inside a SublayerConnection (Sun et al. 2019, 3.3)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.attention = MultiHeadedAttention(config)
+        self.input_sublayer = SublayerConnection(config)
+        self.feed_forward = PositionwiseFeedForward(config)
+        self.output_sublayer = SublayerConnection(config)
+
+    def forward(
+        self, x: torch.Tensor, visible: torch.Tensor, collect: list | None = None
+    ) -> torch.Tensor:
+        """(batch, length, hidden) to the same shape; see MultiHeadedAttention for the rest."""
+        x = self.input_sublayer(x, lambda y: self.attention(y, visible, collect))
+        return self.output_sublayer(x, self.feed_forward)
+
+
+class BERT(nn.Module):
+    """Embeddings and a stack of encoders: tokens in, one vector per position out."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.embedding = BERTEmbeddings(config)
+        self.transformer_encoders = nn.ModuleList(
+            TransformerEncoder(config) for _ in range(config.num_layers)
+        )
+        if config.norm_first:
+            # without it the sum of all sublayers would leave the stack unnormalised
+            self.layer_norm = nn.LayerNorm(config.hidden_size, eps=1e-6)
+
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        segments: torch.Tensor | None = None,
+        collect: list | None = None,
+    ) -> torch.Tensor:
+        """Encode tokens (batch, length), [PAD] in front: (batch, length, hidden)."""
+        visible = tokens != PAD
+        # A row of padding alone would divide zero by zero in the softmax: let it see itself.
+        visible = visible | ~visible.any(dim=1, keepdim=True)
+        visible = visible[:, None, None, :]  # (batch, 1, 1, length): the same for heads and queries
+        x = self.embedding(tokens, segments)
+        for encoder in self.transformer_encoders:
+            x = encoder(x, visible, collect)
+        return self.layer_norm(x) if hasattr(self, "layer_norm") else x
+
+
+class BERT4Rec(nn.Module):
+    """BERT over a user's items, with a score for every item at every position (Sun et al. 2019)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.model = BERT(config)
+        self.out = nn.Linear(config.hidden_size, config.num_tokens)
+        self.apply(_initialise)
+        if config.tie_weights:
+            self.out.weight = self.model.embedding.token_embeddings.weight
+
+    @property
+    def device(self) -> torch.device:
+        return self.out.bias.device
+
+    @property
+    def history_length(self) -> int:
+        """The newest items of a history that `score` looks at; [MASK] takes the last place."""
+        return self.config.max_len - 1
+
+    def forward(self, tokens: torch.Tensor, segments: torch.Tensor | None = None) -> torch.Tensor:
+        """Score every token at every position.
+
+        Args:
+            tokens: (batch, length) int64, [PAD] in front, length at most max_len.
+            segments: (batch, length) int64 or None.
+
+        Returns:
+            (batch, length, num_items + 2) logits, a column per token.
+
+        Raises:
+            InputError: a token is outside the vocabulary, or the sequence is too long.
+        """
+        self._check(tokens)
+        return self.out(self.model(tokens, segments))
+
+    def loss(
+        self, tokens: torch.Tensor, labels: torch.Tensor, segments: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Mean cross-entropy at the masked positions (Sun et al. 2019, equation 8).
+
+        Logits are computed at those positions only: (masked, num_items + 2) instead of
+        (batch, length, num_items + 2).
+
+        Args:
+            tokens, labels: (batch, length), as `cloze.hide` makes them.
+
+        Returns:
+            A scalar, in nats per masked item.
+        """
+        hidden = self.model(tokens, segments)
+        masked = labels != IGNORE
+        return F.cross_entropy(self.out(hidden[masked]), labels[masked])
+
+    @torch.no_grad()
+    def score(self, histories: torch.Tensor) -> torch.Tensor:
+        """Score all items as the next one of each history: append [MASK], read its position.
+
+        Args:
+            histories: (batch, length) item tokens, newest last, [PAD] in front, on any device.
+                The newest max_len - 1 are used; a history may be empty (padding alone).
+
+        Returns:
+            (batch, num_items + 2) float32 on the model's device; -inf for [PAD] and [MASK].
+            Computed without dropout, whatever mode the model is in.
+
+        Raises:
+            InputError: a token is not an item.
+        """
+        histories = histories[:, -self.history_length :].to(self.device)
+        mask = torch.full((len(histories), 1), self.config.mask_token, device=self.device)
+        with _evaluating(self):
+            self._check(histories, highest=self.config.num_items)
+            hidden = self.model(torch.cat([histories, mask], dim=1))
+            scores = self.out(hidden[:, -1]).float()
+        scores[:, [PAD, self.config.mask_token]] = -torch.inf
+        return scores
+
+    @torch.no_grad()
+    def attention(self, tokens: torch.Tensor) -> list[torch.Tensor]:
+        """Return each layer's attention weights, (batch, heads, length, length), rows sum to 1."""
+        weights: list[torch.Tensor] = []
+        with _evaluating(self):
+            self._check(tokens)
+            self.model(tokens.to(self.device), collect=weights)
+        return weights
+
+    def start_at_popularity(self, counts: np.ndarray) -> None:
+        """Set the output bias to the log of each item's share, so that training starts there.
+
+        Otherwise the first epochs are spent on learning which items are popular.
+
+        Args:
+            counts: (num_items + 2,) occurrences of each token, as `Sequences.item_counts`.
+        """
+        share = (counts + 0.5) / (counts + 0.5).sum()  # an item never seen must not be impossible
+        with torch.no_grad():
+            self.out.bias.copy_(torch.from_numpy(np.log(share)))
+
+    def save(self, folder: str | Path, **extra: object) -> None:
+        """Write model.safetensors and config.json (with `extra` entries) into a folder.
+
+        Each file is written under another name and then renamed, so a crash leaves it as it was.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {"format": 1, "model": asdict(self.config), **extra}
+        write_atomically(folder / "config.json", json.dumps(config, indent=2).encode())
+        weights = {name: value.detach().cpu() for name, value in self.state_dict().items()}
+        if self.config.tie_weights:
+            del weights["out.weight"]  # the same tensor as the token embeddings
+        write_tensors(folder / "model.safetensors", weights)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> BERT4Rec:
+        """Read a model that `save` wrote, on any device. No code in the files is run.
+
+        Raises:
+            InputError: the folder lacks a file, or a file is damaged or of another model.
+        """
+        config = read_config(folder)
+        path = Path(folder) / "model.safetensors"
+        weights, _ = read_tensors(path)
+        known = {f.name for f in fields(ModelConfig)}
+        unknown = set(config["model"]) - known
+        if unknown:
+            raise InputError(
+                f"{folder}/config.json has settings that this version does not know: "
+                f"{', '.join(sorted(unknown))}."
+            )
+        model = cls(ModelConfig(**config["model"]))
+        if model.config.tie_weights:
+            weights["out.weight"] = weights["model.embedding.token_embeddings.weight"]
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise InputError(f"{path} does not fit its config.json: {error}") from error
+        return model.to(device).eval()
+
+    def _check(self, tokens: torch.Tensor, highest: int | None = None) -> None:
+        highest = self.config.mask_token if highest is None else highest
+        if tokens.shape[1] > self.config.max_len:
+            raise InputError(
+                f"the sequence is {tokens.shape[1]} long, max_len is {self.config.max_len}; pass "
+                f"the newest items: tokens[:, -{self.config.max_len}:]."
+            )
+        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) <= highest:
+            wrong = int(tokens.min()) if int(tokens.min()) < 0 else int(tokens.max())
+            raise InputError(
+                f"token {wrong} is not in the vocabulary: 0 is [PAD], 1 … {self.config.num_items} "
+                f"are items, {self.config.mask_token} is [MASK]"
+                + (" and may not stand in a history." if highest < self.config.mask_token else ".")
+            )
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Switch dropout off, and back to what it was."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
+def _initialise(module: nn.Module) -> None:
+    # BERT's initialiser: normal with standard deviation 0.02, cut off at two of them.
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+        with torch.no_grad():
+            module.weight[module.padding_idx].zero_()

@@ -1,0 +1,76 @@
+"""Named pairs of model shape and training settings, to start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .errors import InputError, did_you_mean
+from .model import ModelConfig
+from .training import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model's shape and how to train it.
+
+    Attributes:
+        purpose: what it is for, in a line.
+        shape: arguments of ModelConfig besides num_items.
+        training: the training settings.
+    """
+
+    purpose: str
+    shape: dict = field(default_factory=dict)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def model_config(self, num_items: int, **changes: object) -> ModelConfig:
+        """The model's config for a catalogue of `num_items`, with changes if any."""
+        return ModelConfig(num_items=num_items, **{**self.shape, **changes})
+
+
+_COMPACT = {
+    "hidden_size": 64,
+    "num_heads": 2,
+    "norm_first": True,
+    "tie_weights": True,
+    "num_segments": 0,
+}
+
+PRESETS = {
+    "tutorial": Preset(
+        "the notebooks: the embedded ratings, minutes on a CPU",
+        {**_COMPACT, "max_len": 50, "dropout": 0.2},
+        TrainingConfig(epochs=30, batch_size=64, learning_rate=2e-3, mask_prob=0.3),
+    ),
+    "ml-1m": Preset(
+        "MovieLens-1M and logs of its size, about an hour on two CPU cores",
+        {**_COMPACT, "max_len": 100, "dropout": 0.1},
+        TrainingConfig(epochs=100, batch_size=128, learning_rate=2e-3, mask_prob=0.3),
+    ),
+    "paper": Preset(
+        "Sun et al. 2019 on MovieLens-1M, as printed; needs a GPU and patience",
+        {**_COMPACT, "norm_first": False, "max_len": 200, "dropout": 0.2},
+        TrainingConfig(
+            epochs=4000,
+            batch_size=256,
+            learning_rate=1e-4,
+            schedule="linear",
+            warmup_share=0.01,
+            clip_norm=5.0,
+            mask_prob=0.2,
+            start_at_popularity=False,
+            validate_every=10,
+        ),
+    ),
+    "reference": Preset("the reference structure at its defaults"),
+}
+
+
+def get_preset(name: str) -> Preset:
+    """Return a preset by name; raise InputError with the known names otherwise."""
+    if name not in PRESETS:
+        raise InputError(
+            f"no preset is called {name!r}; there are {', '.join(PRESETS)}."
+            + did_you_mean(name, PRESETS)
+        )
+    return PRESETS[name]

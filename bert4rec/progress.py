@@ -1,0 +1,92 @@
+"""Progress of a training run: a bar in a terminal, a line per epoch elsewhere, TensorBoard."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from .sequences import PAD
+
+EVERY = 20  # steps between readings of the loss: each one waits for the GPU
+
+
+class Reporter:
+    """Shows steps and epochs while it is open.
+
+    Args:
+        epochs, batches: how many epochs there are, and steps in each.
+        done: epochs that were trained before (by a run that is resumed).
+        log_dir: a folder for TensorBoard's event files, or None.
+        show: print to the screen at all.
+    """
+
+    def __init__(
+        self, epochs: int, batches: int, done: int, log_dir: str | Path | None, show: bool
+    ):
+        self.epochs, self.batches, self.done, self.show = epochs, batches, done, show
+        self.log_dir = log_dir
+        self.writer = self.bar = None
+
+    def __enter__(self) -> Reporter:
+        first_step = self.done * self.batches
+        if self.log_dir is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            # purge_step: what a stopped run logged after its checkpoint is not shown twice
+            self.writer = SummaryWriter(str(self.log_dir), purge_step=first_step + 1)
+        if self.show and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            total = self.epochs * self.batches
+            self.bar = tqdm(total=total, initial=first_step, unit="step", dynamic_ncols=True)
+        self._restart_clock()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        if self.writer is not None:
+            self.writer.close()
+
+    def step(self, step: int, rate: float, loss: torch.Tensor, inputs: torch.Tensor) -> None:
+        """Report one step of training: its number, learning rate, loss and inputs."""
+        if self.bar is None and self.writer is None:
+            return
+        self.tokens = self.tokens + (inputs != PAD).sum()
+        if step % EVERY == 0:
+            speed = int(self.tokens) / max(time.perf_counter() - self.since, 1e-9)
+            self._restart_clock()
+            if self.bar is not None:
+                text = f"loss {float(loss):.3f}, rate {rate:.1e}, {speed:,.0f} tokens/s"
+                self.bar.set_postfix_str(text, refresh=False)
+            if self.writer is not None:
+                self.writer.add_scalar("train/loss", float(loss), step)
+                self.writer.add_scalar("train/learning_rate", rate, step)
+                self.writer.add_scalar("train/tokens_per_second", speed, step)
+        if self.bar is not None:
+            self.bar.update(1)
+
+    def epoch(self, row: dict) -> None:
+        """Report one epoch: a row of `History.epochs`."""
+        metrics = {name: row[name] for name in ("NDCG@10", "HR@10") if name in row}
+        if self.writer is not None:
+            self.writer.add_scalar("train/epoch_loss", row["loss"], row["step"])
+            for name, value in metrics.items():
+                self.writer.add_scalar(f"validation/{name}", value, row["step"])
+            self.writer.flush()
+        line = f"epoch {row['epoch']:3d}/{self.epochs}  loss {row['loss']:.3f}"
+        if metrics:
+            line += "  validation " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items())
+        line += f"  {row['seconds']:.0f} s"
+        if self.bar is not None:
+            self.bar.write(line, file=sys.stderr)
+        elif self.show:
+            print(line, flush=True)
+        self._restart_clock()  # validation is not part of the training speed
+
+    def _restart_clock(self) -> None:
+        self.tokens: int | torch.Tensor = 0
+        self.since = time.perf_counter()

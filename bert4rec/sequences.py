@@ -1,0 +1,450 @@
+"""A vocabulary, every user's items in order of time, and the splits into training and test.
+
+Everything is stored flat: one array holds the item tokens of all users one after another, another
+says where each user begins. There is no Python object per user, so 33 million ratings take a few
+hundred MB and a batch is gathered by indexing.
+
+Tokens: 0 is [PAD], 1 … num_items are items, num_items + 1 is [MASK].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .errors import InputError, did_you_mean
+from .interactions import find_columns, read_interactions
+
+PAD = 0
+
+
+class Vocabulary:
+    """Item ids and their tokens: the i-th id has token i + 1, since token 0 is [PAD].
+
+    Args:
+        items: the item ids, each once, in the order of their tokens.
+    """
+
+    def __init__(self, items: np.ndarray | list | pd.Index):
+        self.items = pd.Index(items)
+        if self.items.has_duplicates:
+            raise InputError(f"item {self.items[self.items.duplicated()][0]!r} is listed twice.")
+
+    @property
+    def num_items(self) -> int:
+        return len(self.items)
+
+    @property
+    def mask_token(self) -> int:
+        return self.num_items + 1
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self.items
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.items.equals(other.items)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({self.num_items:,} items)"
+
+    def tokens(self, items: list | np.ndarray | pd.Series) -> np.ndarray:
+        """Return the tokens of item ids, int32, in their order.
+
+        Raises:
+            InputError: an id is not in the vocabulary.
+        """
+        tokens = self.items.get_indexer(pd.Index(items)).astype(np.int32) + 1
+        if (tokens == PAD).any():
+            item = list(items)[int(np.argmax(tokens == PAD))]
+            raise InputError(
+                f"item {item!r} is not in the vocabulary of {self.num_items:,} items."
+                + did_you_mean(item, self.items if isinstance(item, str) else ())
+            )
+        return tokens
+
+    def ids(self, tokens: list | np.ndarray | torch.Tensor) -> np.ndarray:
+        """Return the item ids of tokens.
+
+        Raises:
+            InputError: a token is not an item's, as [PAD] and [MASK] are not.
+        """
+        tokens = np.asarray(tokens)
+        outside = (tokens < 1) | (tokens > self.num_items)
+        if outside.any():
+            raise InputError(
+                f"token {tokens[outside].flat[0]} is not an item; items are 1 … {self.num_items}."
+            )
+        return self.items.to_numpy()[tokens - 1]
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Each user's items in order of time, stored flat.
+
+    Attributes:
+        tokens: (num_interactions,) int32, the item tokens of user 0, then of user 1, …
+        offsets: (num_users + 1,) int64; user i owns `tokens[offsets[i]:offsets[i + 1]]`.
+        users: (num_users,) the users' ids.
+        vocabulary: the items and their tokens.
+        times: (num_interactions,) when each interaction happened, or None if that is not known.
+    """
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+    users: np.ndarray
+    vocabulary: Vocabulary
+    times: np.ndarray | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_interactions(
+        cls,
+        interactions: pd.DataFrame,
+        user: str | None = None,
+        item: str | None = None,
+        time: str | None = None,
+        min_user_count: int = 1,
+        min_item_count: int = 1,
+        vocabulary: Vocabulary | None = None,
+    ) -> Sequences:
+        """Build sequences from a log with a row per interaction.
+
+        Rows are sorted by user and time with a stable sort: interactions of a user at the same
+        time keep the order of the file. (Sorting ties by item id would leak an order that no user
+        made.) Ratings and other columns are ignored: that a user chose an item is what counts.
+
+        Args:
+            interactions: the log.
+            user, item, time: its columns. Names in common use (userId, movieId, timestamp, …) are
+                found. Without a time column the order of the rows is the order of time.
+            min_user_count, min_item_count: drop users and items with fewer interactions, again and
+                again until both hold. 1 keeps all.
+            vocabulary: use these items and their tokens, and drop interactions with any others
+                (with a warning). Default: the items of the log, sorted.
+
+        Raises:
+            InputError: the log is empty, a column is missing, an id or time is missing, ids mix
+                types, there is one user only, or nothing is left after filtering.
+        """
+        user, item, time = find_columns(interactions, user, item, time)
+        if len(interactions) == 0:
+            raise InputError("the log of interactions is empty; at least two users are needed.")
+        user_codes, user_ids = _codes(interactions[user], user)
+        item_codes, item_ids = _codes(interactions[item], item, vocabulary)
+        if len(user_ids) == 1:
+            raise InputError(
+                f"there is one user only ({user_ids[0]!r}) in column {user!r}; at least two are "
+                "needed. Is it the right column?"
+            )
+        times = None if time is None else _times(interactions[time], time)
+
+        keep = item_codes >= 0
+        if not keep.all():
+            warnings.warn(
+                f"{(~keep).sum():,} of {len(keep):,} interactions are with items that the "
+                "vocabulary lacks, and are left out.",
+                stacklevel=2,
+            )
+        keep = _filter(user_codes, item_codes, keep, min_user_count, min_item_count)
+        if not keep.any():
+            raise InputError(
+                f"nothing is left of {len(keep):,} interactions with min_user_count="
+                f"{min_user_count} and min_item_count={min_item_count}; lower them."
+            )
+        user_codes, item_codes = user_codes[keep], item_codes[keep]
+        times = None if times is None else times[keep]
+
+        # lexsort is stable; its last key is the first to sort by
+        order = np.lexsort((user_codes,) if times is None else (times, user_codes))
+        kept_users, counts = np.unique(user_codes, return_counts=True)
+        if vocabulary is None:
+            kept_items, item_codes = np.unique(item_codes, return_inverse=True)
+            vocabulary = Vocabulary(item_ids[kept_items])
+        return cls(
+            tokens=(item_codes[order] + 1).astype(np.int32),
+            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            users=np.asarray(user_ids[kept_users]),
+            vocabulary=vocabulary,
+            times=None if times is None else times[order],
+        )
+
+    @classmethod
+    def from_file(cls, path: str | Path, **options) -> Sequences:
+        """Build sequences from a file that `read_interactions` knows; options as above."""
+        return cls.from_interactions(read_interactions(path), **options)
+
+    @property
+    def num_users(self) -> int:
+        return len(self.users)
+
+    @property
+    def num_items(self) -> int:
+        return self.vocabulary.num_items
+
+    @property
+    def num_interactions(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(num_users,) how many items each user has."""
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return self.num_users
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return the item tokens of one user, by position, oldest first."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"user {index} of {len(self)}")
+        index %= len(self)
+        return self.tokens[self.offsets[index] : self.offsets[index + 1]]
+
+    def __repr__(self) -> str:
+        return (
+            f"Sequences({self.num_users:,} users, {self.num_items:,} items, "
+            f"{self.num_interactions:,} interactions)"
+        )
+
+    def item_counts(self) -> np.ndarray:
+        """(num_items + 2,) how often each token occurs; [PAD] and [MASK] have 0."""
+        return np.bincount(self.tokens, minlength=self.num_items + 2)
+
+    def digest(self) -> str:
+        """The SHA-256 of users, items and their order: equal data has an equal digest."""
+        digest = hashlib.sha256(self.tokens.tobytes() + self.offsets.tobytes())
+        for ids in (self.users, self.vocabulary.items):
+            digest.update("\n".join(map(str, ids)).encode())
+        return digest.hexdigest()
+
+    def select(self, users: np.ndarray, lengths: np.ndarray | None = None) -> Sequences:
+        """Return some users (by position), each with the first `lengths` of their items."""
+        starts = self.offsets[:-1][users]
+        lengths = self.lengths[users] if lengths is None else lengths
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        # the place of every kept item: where its user starts, plus how far into the user it is
+        index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return Sequences(
+            self.tokens[index],
+            offsets,
+            self.users[users],
+            self.vocabulary,
+            None if self.times is None else self.times[index],
+        )
+
+    def leave_one_out(self) -> Split:
+        """Hold out each user's last item for the test and the one before it for validation.
+
+        The test history includes the validation item, as it would be known by then; training sees
+        neither. Users with fewer than 3 items cannot be split: they stay in training and are
+        counted in `num_short_users`.
+
+        What it leaks: a user's last item may be years older than another user's training items, so
+        the model learns from what was the future at that time. Compare models by it, and use
+        `split_by_time` to estimate what a deployed model would reach.
+
+        Raises:
+            InputError: no user has 3 items.
+        """
+        users = np.flatnonzero(self.lengths >= 3)
+        if len(users) == 0:
+            raise InputError(
+                f"no user has the 3 interactions that leave-one-out needs; the longest of "
+                f"{self.num_users:,} histories has {self.lengths.max()}."
+            )
+        known = self.lengths.copy()
+        known[users] -= 2
+        train = self.select(np.arange(self.num_users), known)
+        last = self.offsets[1:][users] - 1
+        validation = self.select(users, known[users])
+        test = self.select(users, known[users] + 1)
+        return Split(
+            train=train,
+            validation=Holdout("validation", validation, self.tokens[last - 1], train),
+            test=Holdout("test", test, self.tokens[last], train),
+            name="leave-one-out",
+            num_short_users=self.num_users - len(users),
+        )
+
+    def split_by_time(self, validation_share: float = 0.1, test_share: float = 0.1) -> Split:
+        """Cut the log at two moments, the same for all users, as a deployed model would meet it.
+
+        Training holds what happened before the first moment. For each user who has a history, the
+        first item after the first moment is the validation target, and the first item after the
+        second moment the test target, ranked from all that the user did before.
+
+        Args:
+            validation_share, test_share: the shares of all interactions that fall between the two
+                moments and after the second.
+
+        Raises:
+            InputError: there are no times, the shares are not in (0, 1), or no user is left.
+        """
+        if self.times is None:
+            raise InputError("a split by time needs times; name the log's column with time='…'.")
+        for name, share in (("validation_share", validation_share), ("test_share", test_share)):
+            if not 0 < share < 1:
+                raise InputError(f"{name} must lie between 0 and 1, not {share}.")
+        if validation_share + test_share >= 1:
+            raise InputError(
+                f"validation_share + test_share must be below 1, not {validation_share + test_share}."
+            )
+        ordered = np.sort(self.times)
+        moments = [
+            ordered[int(len(ordered) * (1 - test_share - validation_share))],
+            ordered[int(len(ordered) * (1 - test_share))],
+        ]
+        before = [np.concatenate([[0], np.cumsum(self.times < moment)]) for moment in moments]
+        # how many of each user's items lie before each moment
+        train_lengths, known_lengths = (
+            count[self.offsets[1:]] - count[self.offsets[:-1]] for count in before
+        )
+        train_users = np.flatnonzero(train_lengths > 0)
+        train = self.select(train_users, train_lengths[train_users])
+
+        def holdout(name: str, known: np.ndarray, until: np.ndarray) -> Holdout:
+            users = np.flatnonzero((known > 0) & (known < until))
+            if len(users) == 0:
+                raise InputError(f"no user has a history before and an item in the {name} period.")
+            targets = self.tokens[self.offsets[:-1][users] + known[users]]
+            return Holdout(name, self.select(users, known[users]), targets, train)
+
+        return Split(
+            train=train,
+            validation=holdout("validation", train_lengths, known_lengths),
+            test=holdout("test", known_lengths, self.lengths),
+            name="by time",
+            num_short_users=0,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """Users to evaluate: what is known of them, the item that comes next, and the training data.
+
+    Attributes:
+        name: "validation" or "test".
+        histories: the items of each user before the target.
+        targets: (num_users,) int32, the token to be ranked.
+        train: what the model may learn from (popularity is counted there).
+    """
+
+    name: str
+    histories: Sequences
+    targets: np.ndarray
+    train: Sequences
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __repr__(self) -> str:
+        return f"Holdout({self.name!r}, {len(self):,} users, {self.histories.num_items:,} items)"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training sequences and two sets of users to evaluate.
+
+    Attributes:
+        train, validation, test: see `Sequences` and `Holdout`.
+        name: the rule that made it.
+        num_short_users: users with too few items to be split, in training only.
+    """
+
+    train: Sequences
+    validation: Holdout
+    test: Holdout
+    name: str
+    num_short_users: int
+
+    def __repr__(self) -> str:
+        return (
+            f"Split({self.name}: train {self.train.num_interactions:,} interactions of "
+            f"{self.train.num_users:,} users, validation {len(self.validation):,} users, "
+            f"test {len(self.test):,} users)"
+        )
+
+
+def left_padded(
+    tokens: torch.Tensor, starts: torch.Tensor, stops: torch.Tensor, length: int
+) -> torch.Tensor:
+    """Gather the newest `length` items of flat sequences, newest last, [PAD] in front.
+
+    Args:
+        tokens: (num_interactions,) the flat tokens.
+        starts, stops: (batch,) where each sequence begins and ends in them.
+        length: the number of columns.
+
+    Returns:
+        (batch, length) int64 on the device of `tokens`.
+    """
+    back = torch.arange(length, 0, -1, device=tokens.device)  # the newest item is 1 from the end
+    index = stops[:, None] - back
+    inside = index >= starts[:, None]
+    return torch.where(inside, tokens[index.clamp(min=0)], PAD).long()
+
+
+def _codes(
+    column: pd.Series, name: str, vocabulary: Vocabulary | None = None
+) -> tuple[np.ndarray, pd.Index]:
+    """Number the ids of a column from 0 in sorted order; -1 is an id the vocabulary lacks."""
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise InputError(
+            f"column {name!r} has {missing.sum():,} missing ids, the first in row "
+            f"{int(np.argmax(missing))} (counted from 0). Drop them: "
+            f"interactions.dropna(subset=[{name!r}])."
+        )
+    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
+        column = column.astype("int64")  # a column that once had gaps turns whole ids into floats
+    if vocabulary is not None:
+        return vocabulary.items.get_indexer(pd.Index(column)), vocabulary.items
+    try:
+        codes, ids = pd.factorize(column, sort=True)
+    except TypeError as error:
+        examples = {type(value).__name__: value for value in column}
+        raise InputError(
+            f"column {name!r} mixes types of ids: "
+            + ", ".join(f"{kind} (as {value!r})" for kind, value in examples.items())
+            + f". Make them one: interactions[{name!r}].astype(str)."
+        ) from error
+    return codes, pd.Index(ids)
+
+
+def _times(column: pd.Series, name: str) -> np.ndarray:
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise InputError(
+            f"column {name!r} has {missing.sum():,} missing times, the first in row "
+            f"{int(np.argmax(missing))} (counted from 0). Drop them, or leave the column out."
+        )
+    if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column)):
+        raise InputError(
+            f"column {name!r} holds {column.iloc[0]!r}, which is not a number or a date. Convert "
+            f"it: interactions[{name!r}] = pd.to_datetime(interactions[{name!r}])."
+        )
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return column.to_numpy("datetime64[ns]").astype(np.int64)
+    return column.to_numpy()
+
+
+def _filter(
+    users: np.ndarray, items: np.ndarray, keep: np.ndarray, min_user: int, min_item: int
+) -> np.ndarray:
+    """Drop rare users and items until every one that is left has enough interactions."""
+    while True:
+        user_counts = np.bincount(users[keep], minlength=users.max() + 1)
+        item_counts = np.bincount(items[keep], minlength=items.max() + 1)
+        # dropping items shortens users and the other way round, so one pass is not enough
+        still = keep & (user_counts[users] >= min_user) & (item_counts[items] >= min_item)
+        if (still == keep).all():
+            return keep
+        keep = still

@@ -1,0 +1,371 @@
+"""The training loop: device, precision, schedule, validation, checkpoints, TensorBoard.
+
+One readable loop in plain PyTorch. Everything that decides the result is in `TrainingConfig`;
+the same config, data and number of CPU threads give the same weights, bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from .cloze import ClozeBatches, check_cloze
+from .errors import InputError
+from .evaluation import rank_targets
+from .files import read_tensors, write_tensors
+from .model import BERT4Rec
+from .progress import Reporter
+from .sequences import Split
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained."""
+
+    epochs: int = 20
+    """Passes over all training windows."""
+    batch_size: int = 128
+    """Windows of histories in a step."""
+    learning_rate: float = 1e-3
+    """Peak of AdamW's learning rate."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay; biases, norms and embeddings of positions have none."""
+    warmup_share: float = 0.05
+    """Share of all steps in which the rate rises from 0 to its peak."""
+    schedule: str = "cosine"
+    """How the rate goes on from there: "cosine" or "linear" down to 0, or "constant"."""
+    mask_prob: float = 0.2
+    """Probability that an item is hidden."""
+    last_item_prob: float = 0.1
+    """Share of samples in which only the last item is hidden."""
+    mask_strategy: str = "mask"
+    """What stands in the place of a hidden item: "mask" (the paper) or "80-10-10" (BERT)."""
+    overlap: float = 0.5
+    """Share of a window that the next window of the same long history repeats."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient; it is scaled down to it."""
+    start_at_popularity: bool = True
+    """Start the output bias at the log popularity of the items."""
+    validate_every: int = 1
+    """Epochs between validations (full ranking, NDCG@10)."""
+    patience: int = 0
+    """Stop after this many validations without a new best; 0 never stops early."""
+    seed: int = 0
+    """Seed of the masks, the order of batches, and dropout."""
+    device: str = "auto"
+    """"auto" (CUDA, then MPS, then CPU), or a device's name."""
+    precision: str = "auto"
+    """"auto" (bf16 on a GPU that has it, else float32), "float32" or "bf16"."""
+    compile: bool = False
+    """Compile the encoder with torch.compile: faster on a GPU, minutes of start-up on a CPU."""
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "validate_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be above 0, not {getattr(self, name)}.")
+        for name in ("weight_decay", "patience"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} must not be negative, it is {getattr(self, name)}.")
+        for name in ("warmup_share", "overlap"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must lie in [0, 1), not {getattr(self, name)}.")
+        for name, choices in (
+            ("schedule", ("cosine", "linear", "constant")),
+            ("precision", ("auto", "float32", "bf16")),
+        ):
+            if getattr(self, name) not in choices:
+                raise InputError(
+                    f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}."
+                )
+        check_cloze(self.mask_prob, self.last_item_prob, self.mask_strategy)
+
+
+@dataclass
+class History:
+    """What happened in a training run.
+
+    Attributes:
+        epochs: a dict per epoch: epoch, step, loss, learning_rate, seconds (of training so far,
+            validation included) and, where it was validated, NDCG@10 and HR@10.
+        best_epoch, best_ndcg: the epoch whose weights the model has now, by validation NDCG@10.
+        stopped: why training ended: "finished", "patience" or "interrupted".
+    """
+
+    epochs: list[dict] = field(default_factory=list)
+    best_epoch: int = 0
+    best_ndcg: float = -1.0
+    stopped: str = "finished"
+
+    @property
+    def seconds(self) -> float:
+        return self.epochs[-1]["seconds"] if self.epochs else 0.0
+
+    def table(self) -> pd.DataFrame:
+        """A row per epoch."""
+        return pd.DataFrame(self.epochs).set_index("epoch")
+
+
+def train(
+    model: BERT4Rec,
+    split: Split,
+    config: TrainingConfig | None = None,
+    output: str | Path | None = None,
+    log_dir: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> History:
+    """Train a model on the cloze task and leave the best weights, by validation, in it.
+
+    Args:
+        model: is moved to the device and changed in place.
+        split: `split.train` to learn from, `split.validation` to choose by. The test is not
+            touched.
+        config: default `TrainingConfig()`.
+        output: a folder for the best model (model.safetensors, config.json) and a checkpoint
+            after every epoch. None writes nothing.
+        log_dir: a folder for TensorBoard's event files. None writes none.
+        resume: go on from the checkpoint in `output`, exactly as if training had never stopped.
+            Starts from the beginning if there is none.
+        progress: show a bar in a terminal, elsewhere print a line per epoch.
+
+    Returns:
+        The history. An interrupt (Ctrl-C) ends training early and keeps what was reached.
+
+    Raises:
+        InputError: the model does not fit the data, the device is not there, or the checkpoint
+            is of another configuration.
+        FloatingPointError: the loss is not finite; the message says the step and likely causes.
+    """
+    config = config or TrainingConfig()
+    if model.config.num_items != split.train.num_items:
+        raise InputError(
+            f"the model has num_items={model.config.num_items}, the data {split.train.num_items}."
+        )
+    device = pick_device(config.device)
+    autocast = _precision(config.precision, device)
+    batches = ClozeBatches(
+        split.train, model.config.max_len, config.batch_size, config.mask_prob,
+        config.last_item_prob, config.mask_strategy, config.overlap, config.seed, device,
+    )  # fmt: skip
+    run = _Run(model.to(device), config, steps=config.epochs * len(batches))
+    history = History()
+    torch.manual_seed(config.seed)
+    if config.start_at_popularity:
+        model.start_at_popularity(split.train.item_counts())
+    if output is not None:
+        output = Path(output)
+        if resume and (output / CHECKPOINT).exists():
+            history = run.restore(output / CHECKPOINT)
+        elif (output / CHECKPOINT).exists() and not resume:
+            (output / CHECKPOINT).unlink()
+    loss_of = torch.compile(model.loss, dynamic=True) if config.compile else model.loss
+
+    with Reporter(config.epochs, len(batches), len(history.epochs), log_dir, progress) as reporter:
+        started = time.perf_counter() - history.seconds
+        try:
+            for epoch in range(len(history.epochs) + 1, config.epochs + 1):
+                model.train()
+                total = torch.zeros((), device=device)
+                for inputs, labels in batches.epoch(epoch):
+                    with autocast:
+                        loss = loss_of(inputs, labels)
+                    total += run.update(loss)
+                    reporter.step(run.step, run.rate(run.step), loss.detach(), inputs)
+                row = {
+                    "epoch": epoch,
+                    "step": run.step,
+                    "loss": float(total) / len(batches),
+                    "learning_rate": run.rate(run.step),
+                }
+                if epoch % config.validate_every == 0 or epoch == config.epochs:
+                    ranks = rank_targets(model, split.validation)
+                    row |= {name: ranks.metric(name) for name in ("NDCG@10", "HR@10")}
+                row["seconds"] = time.perf_counter() - started
+                history.epochs.append(row)
+                improved = row.get("NDCG@10", -1.0) > history.best_ndcg
+                if improved:
+                    history.best_epoch, history.best_ndcg = epoch, row["NDCG@10"]
+                    run.keep_best()
+                # The model first: a crash between the two repeats the epoch and finds it again.
+                if output is not None:
+                    if improved:
+                        model.save(output, training=asdict(config))
+                    run.save(output / CHECKPOINT, history)
+                reporter.epoch(row)
+                if config.patience and _validations_since_best(history) >= config.patience:
+                    history.stopped = "patience"
+                    break
+        except KeyboardInterrupt:
+            history.stopped = "interrupted"
+    run.load_best()
+    model.eval()
+    return history
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return a device by name; "auto" takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        InputError: the device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"the device {name!r} cannot be used: {str(error).splitlines()[0]} Use 'auto' or 'cpu'."
+        ) from error
+
+
+def _precision(name: str, device: torch.device) -> contextlib.AbstractContextManager:
+    # A CPU is never asked whether it has bf16: there float32 is the faster choice anyway.
+    wanted = name == "bf16" or (
+        name == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    return torch.autocast(device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
+
+
+def _validations_since_best(history: History) -> int:
+    return sum("NDCG@10" in row and row["epoch"] > history.best_epoch for row in history.epochs)
+
+
+class _Run:
+    """The parts that change from step to step: weights, optimiser, step, best weights."""
+
+    def __init__(self, model: BERT4Rec, config: TrainingConfig, steps: int):
+        self.model, self.config, self.steps, self.step = model, config, steps, 0
+        decay, rest = [], []
+        for name, parameter in model.named_parameters():
+            matrix = parameter.ndim > 1 and "position_embeddings" not in name
+            (decay if matrix else rest).append(parameter)
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": decay, "weight_decay": config.weight_decay},
+                {"params": rest, "weight_decay": 0.0},
+            ],
+            lr=config.learning_rate,
+            fused=decay[0].device.type in ("cpu", "cuda"),
+        )
+        self.best = self._copy()
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 1."""
+        warmup = round(self.config.warmup_share * self.steps)
+        if step <= warmup:
+            return self.config.learning_rate * step / warmup
+        progress = (step - warmup) / max(1, self.steps - warmup)
+        shape = {
+            "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
+            "linear": 1 - progress,
+            "constant": 1.0,
+        }
+        return self.config.learning_rate * shape[self.config.schedule]
+
+    def update(self, loss: torch.Tensor) -> torch.Tensor:
+        """One step of the optimiser; returns the loss, detached."""
+        self.step += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        if not torch.isfinite(norm) or not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {float(loss):g} and the gradient's norm {float(norm):g} at step "
+                f"{self.step}. Likely causes: a learning rate too high (it is "
+                f"{self.rate(self.step):g}; try a tenth), no warm-up "
+                f"(warmup_share={self.config.warmup_share}), or too low a precision "
+                "(try precision='float32'). The last checkpoint is untouched."
+            )
+        self.optimizer.step()
+        return loss.detach()
+
+    def _copy(self) -> dict[str, torch.Tensor]:
+        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def keep_best(self) -> None:
+        self.best = self._copy()
+
+    def load_best(self) -> None:
+        self.model.load_state_dict(self.best)
+
+    def save(self, path: Path, history: History) -> None:
+        """Write everything that is needed to go on exactly, as tensors and JSON, no pickle."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        # cloned: tied weights are one tensor under two names, which the format does not allow
+        tensors = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+        meta = {
+            "step": self.step,
+            "config": self._identity(),
+            "history": asdict(history),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(path, tensors, {"run": json.dumps(meta)})
+
+    def restore(self, path: Path) -> History:
+        tensors, metadata = read_tensors(path)
+        meta = json.loads(metadata["run"])
+        if meta["config"] != self._identity():
+            different = {
+                key
+                for part, values in self._identity().items()
+                for key, value in values.items()
+                if meta["config"].get(part, {}).get(key) != value
+            }
+            raise InputError(
+                f"{path} was written with another {', '.join(sorted(different))}. Train with the "
+                "same configuration to resume, or choose another folder."
+            )
+
+        def part(prefix: str) -> dict[str, torch.Tensor]:
+            return {
+                name.removeprefix(prefix): value
+                for name, value in tensors.items()
+                if name.startswith(prefix)
+            }
+
+        self.model.load_state_dict(part("model."))
+        self.best = {name: value.to(self.model.device) for name, value in part("best.").items()}
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in part("optimizer.").items():
+            number, key = name.split(".")
+            state.setdefault(int(number), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+        self.step = meta["step"]
+        return History(**meta["history"])
+
+    def _identity(self) -> dict:
+        # what must agree for a run to continue; the device may change
+        training = {
+            key: value
+            for key, value in asdict(self.config).items()
+            if key not in ("device", "precision", "compile")
+        }
+        return {"model": asdict(self.model.config), "training": training}
