@@ -33,7 +33,7 @@ from .movielens import RELEASES, download_movielens, load_movielens
 from .presets import PRESETS, get_preset
 from .recommender import Recommender, item_titles, save_vocabulary
 from .sequences import Sequences, Vocabulary
-from .training import CHECKPOINT, TrainingConfig, train
+from .training import TrainingConfig, train
 
 # num_items follows from the data and is no option
 _Shape = dataclasses.make_dataclass(

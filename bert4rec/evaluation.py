@@ -152,7 +152,7 @@ class Negatives:
     def sample(
         cls, holdout: Holdout, by: str = "uniform", count: int = 100, seed: int = 0
     ) -> Negatives:
-        """Draw `count` different negatives for each user, never an item of the history or the target.
+        """Draw `count` different negatives for each user, none of the history, nor the target.
 
         Args:
             holdout: the users.

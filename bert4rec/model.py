@@ -55,7 +55,7 @@ class ModelConfig:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if self.max_len < 2:
             raise InputError(
-                f"max_len must be at least 2 (one item and the [MASK] after it), not {self.max_len}."
+                f"max_len must be at least 2 (an item and the [MASK] after it), not {self.max_len}."
             )
         if self.hidden_size % self.num_heads:
             raise InputError(
@@ -150,7 +150,7 @@ class MultiHeadedAttention(nn.Module):
 
 
 class PositionwiseFeedForward(nn.Module):
-    """Two linear layers with a GELU between them, alike at every position (Sun et al. 2019, 3.3)."""
+    """Two linear layers with a GELU between, alike at every position (Sun et al. 2019, 3.3)."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()

@@ -34,6 +34,14 @@ RATING_COLUMNS = {
 }
 
 
+# the flags at the end of a line of u.item, in order
+TAB_GENRES = (
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
+    *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
+    *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
+
+
 @dataclass(frozen=True)
 class Release:
     """One MovieLens release: what it is called, how it is checked and how it is laid out."""
@@ -304,16 +312,11 @@ def _dat_movies(file: IO[bytes]) -> pd.DataFrame:
 
 
 def _tab_movies(file: IO[bytes]) -> pd.DataFrame:
-    genres = (
-        "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy "
-        "Film-Noir Horror Musical Mystery Romance Sci-Fi Thriller War Western"
-    ).split()
-
     def rows() -> Iterator[list[str]]:
         for line in file.read().decode("latin-1").splitlines():
             movie, title, *rest = line.split("|")
-            flags = rest[-len(genres) :]
-            named = [genre for genre, flag in zip(genres, flags, strict=True) if flag == "1"]
+            flags = rest[-len(TAB_GENRES) :]
+            named = [genre for genre, flag in zip(TAB_GENRES, flags, strict=True) if flag == "1"]
             yield [movie, title, "|".join(named)]
 
     return _movies(rows())

@@ -295,7 +295,8 @@ class Sequences:
                 raise InputError(f"{name} must lie between 0 and 1, not {share}.")
         if validation_share + test_share >= 1:
             raise InputError(
-                f"validation_share + test_share must be below 1, not {validation_share + test_share}."
+                "validation_share + test_share must be below 1, not "
+                f"{validation_share + test_share}."
             )
         ordered = np.sort(self.times)
         moments = [
