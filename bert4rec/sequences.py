@@ -408,15 +408,15 @@ def _codes(
         column = column.astype("int64")  # a column that once had gaps turns whole ids into floats
     if vocabulary is not None:
         return vocabulary.items.get_indexer(pd.Index(column)), vocabulary.items
-    try:
-        codes, ids = pd.factorize(column, sort=True)
-    except TypeError as error:
+    if pd.api.types.infer_dtype(column, skipna=False).startswith("mixed"):
+        # "7" and 7 would be two items, and no file keeps them apart
         examples = {type(value).__name__: value for value in column}
         raise InputError(
             f"column {name!r} mixes types of ids: "
             + ", ".join(f"{kind} (as {value!r})" for kind, value in examples.items())
             + f". Make them one: interactions[{name!r}].astype(str)."
-        ) from error
+        )
+    codes, ids = pd.factorize(column, sort=True)
     return codes, pd.Index(ids)
 
 
