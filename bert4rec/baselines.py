@@ -34,9 +34,10 @@ class ItemTransitions:
     """Scores an item by how often it followed the items of the history.
 
     Counts, for each pair of items, how often the second came within `window` steps after the
-    first, weighted 1 / distance. A history's score is the sum of its newest items' counts, each
-    weighted by `decay` once more for every step back in time. With window=1 and history_length=1
-    it is the first-order Markov chain.
+    first, weighted 1 / distance, and divides by the sum of the first item's counts: an estimate of
+    the probability of the second after the first. A history's score is the sum of these over its
+    newest items, each weighted by `decay` once more for every step back in time. With window=1
+    and history_length=1 it is the first-order Markov chain.
 
     Args:
         train: the training sequences.
@@ -65,6 +66,8 @@ class ItemTransitions:
             weights.append(np.full(same_user.sum(), 1 / distance, dtype=np.float32))
         pair, place = np.unique(np.concatenate(pairs), return_inverse=True)
         count = np.bincount(place, np.concatenate(weights), minlength=len(pair))
+        # without the division popular items would outvote the others in a history
+        count /= np.bincount(pair % size, count, minlength=size)[pair % size]
         matrix = torch.sparse_coo_tensor(
             torch.from_numpy(np.stack([pair // size, pair % size])),
             torch.from_numpy(count.astype(np.float32)),
@@ -74,16 +77,16 @@ class ItemTransitions:
         )
         with warnings.catch_warnings():  # torch calls its sparse rows beta; products are all we use
             warnings.simplefilter("ignore", UserWarning)
-            self.counts = matrix.to_sparse_csr()
+            self.transitions = matrix.to_sparse_csr()
 
     def score(self, histories: torch.Tensor) -> torch.Tensor:
         """(batch, length) histories to (batch, num_items + 2) scores."""
         histories = histories[:, -self.history_length :].cpu()
-        size = self.counts.shape[0]
+        size = self.transitions.shape[0]
         back = torch.arange(histories.shape[1] - 1, -1, -1)
         weights = (self.decay**back).expand(histories.shape)
         weights = weights.masked_fill(histories == PAD, 0.0)
         profile = torch.zeros(len(histories), size).scatter_add_(1, histories.long(), weights)
-        scores = (self.counts @ profile.T).T.contiguous()
+        scores = (self.transitions @ profile.T).T.contiguous()
         scores[:, [PAD, size - 1]] = -torch.inf
         return scores

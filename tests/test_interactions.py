@@ -39,7 +39,7 @@ def test_user_item_text(tmp_path):
     (tmp_path / "log.txt.xz").write_bytes(lzma.compress(path.read_bytes()))
     assert len(read_interactions(tmp_path / "log.txt.xz")) == 3
     path.write_text("1 5 2000\n")
-    with pytest.raises(InputError, match="expected `user item`.*found 3 fields"):
+    with pytest.raises(InputError, match=r"expected `user item`.*found 3 fields"):
         read_interactions(path)
 
 
@@ -85,7 +85,11 @@ def test_columns_are_found_or_asked_for():
     other = LOG.rename(columns={"user_id": "customer no", "timestamp": "when"})
     with pytest.raises(InputError, match=r"no column looks like the user.*'customer no'.*user='…'"):
         find_columns(other)
-    assert find_columns(other, user="customer no", time="when") == ("customer no", "item_id", "when")
+    assert find_columns(other, user="customer no", time="when") == (
+        "customer no",
+        "item_id",
+        "when",
+    )
     with pytest.raises(InputError, match=r"no column 'itemid'.*Did you mean 'item_id'"):
         find_columns(LOG, item="itemid")
 

@@ -35,8 +35,8 @@ TAB = {
     ).encode("latin-1"),
 }
 CSV = {
-    "ml-20m/ratings.csv": b"userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n1,29,0.5,1112484676\n",
-    "ml-20m/movies.csv": 'movieId,title,genres\n2,Jumanji (1995),Adventure|Children\n'
+    "ml-20m/ratings.csv": b"userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n1,29,0.5,11124846\n",
+    "ml-20m/movies.csv": "movieId,title,genres\n2,Jumanji (1995),Adventure|Children\n"
     '29,"City of Lost Children, The (Cité des enfants perdus, La) (1995)",Drama\n'.encode(),
 }
 
@@ -195,7 +195,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, body, claimed=None):
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):  # noqa: N802
+            def do_GET(self):
                 self.send_response(200)
                 self.send_header("Content-Length", str(claimed or len(body)))
                 self.end_headers()
@@ -256,7 +256,9 @@ def test_download_that_breaks_off_keeps_nothing(served, tmp_path):
 
 def test_no_network_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(movielens.Release, "url", "http://127.0.0.1:9/ml-1m.zip")
-    with pytest.raises(InputError, match=r"Fetch http.*\(6 MB\).*put it at .*digest.*BERT4REC_DATA"):
+    with pytest.raises(
+        InputError, match=r"Fetch http.*\(6 MB\).*put it at .*digest.*BERT4REC_DATA"
+    ):
         load_movielens("1m", tmp_path)
     with pytest.raises(InputError, match="call with download=True"):
         load_movielens("1m", tmp_path, download=False)

@@ -140,7 +140,10 @@ def test_fixed_vocabulary_drops_other_items_with_a_warning():
         (frame(("a", 1, 1), ("b", np.nan, 2)), r"column 'item' has 1 missing.*dropna"),
         (frame(("a", 1, 1), ("b", 2, np.nan)), r"column 'time' has 1 missing times"),
         (frame(("a", 1, "noon"), ("b", 2, "1 pm")), r"'time' holds 'noon'.*pd\.to_datetime"),
-        (frame(("a", 1, 1), ("b", "x", 2)), r"mixes types of ids: int \(as 1\), str.*astype\(str\)"),
+        (
+            frame(("a", 1, 1), ("b", "x", 2)),
+            r"mixes types of ids: int \(as 1\), str.*astype\(str\)",
+        ),
         (frame(("a", 1), ("b", 2), columns=("user", "itm")), r"looks like the item.*item='…'"),
     ],
 )
