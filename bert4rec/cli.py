@@ -35,13 +35,24 @@ from .recommender import Recommender, item_titles, save_vocabulary
 from .sequences import Sequences, Vocabulary
 from .training import TrainingConfig, train
 
+
+def _unchecked(config: type, **fields) -> type:
+    """Copy a config for the parser: some fields replaced, values checked by the real one later.
+
+    The parser would wrap the config's own message about a bad value into one of its internals.
+    """
+    return dataclasses.make_dataclass(
+        config.__name__,
+        [(name, kind, field(default=default)) for name, (kind, default) in fields.items()],
+        bases=(config,),
+        namespace={"__post_init__": lambda self: None, "__doc__": config.__doc__},
+        frozen=True,
+    )
+
+
 # num_items follows from the data and is no option
-_Shape = dataclasses.make_dataclass(
-    "ModelShape",
-    [("num_items", Annotated[int, tyro.conf.Suppress], field(default=1))],
-    bases=(ModelConfig,),
-    frozen=True,
-)
+_Model = _unchecked(ModelConfig, num_items=(Annotated[int, tyro.conf.Suppress], 1))
+_Training = _unchecked(TrainingConfig)
 
 
 @dataclass(frozen=True)
@@ -90,8 +101,8 @@ class Train:
 
     output: Path
     """The folder for the model, its checkpoint and metrics.json."""
-    model: Annotated[_Shape, tyro.conf.OmitArgPrefixes]
-    training: Annotated[TrainingConfig, tyro.conf.OmitArgPrefixes]
+    model: Annotated[_Model, tyro.conf.OmitArgPrefixes]
+    training: Annotated[_Training, tyro.conf.OmitArgPrefixes]
     data: Annotated[DataOptions, tyro.conf.OmitArgPrefixes] = DataOptions()
     preset: Literal[tuple(PRESETS)] = "tutorial"  # type: ignore[valid-type]
     """Where the settings below start from."""
@@ -110,22 +121,24 @@ class Train:
                 f"{self.output} already holds a model. --resume goes on with it, --overwrite "
                 "replaces it, or choose another --output."
             )
+        training = TrainingConfig(**asdict(self.training))
+        ModelConfig(**asdict(self.model))  # a bad value is said before anything is read
         started = time.perf_counter()
         sequences, movies = self.data.load()
         split = sequences.leave_one_out()
         say(f"{sequences}; {split.num_short_users} users too short for the test", self.json)
-        shape = dataclasses.replace(self.model, num_items=sequences.num_items)
-        torch.manual_seed(self.training.seed)
-        model = BERT4Rec(ModelConfig(**asdict(shape)))
+        torch.manual_seed(training.seed)
+        shape = asdict(self.model) | {"num_items": sequences.num_items}
+        model = BERT4Rec(ModelConfig(**shape))
         save_vocabulary(
             self.output, sequences.vocabulary, item_titles(sequences.vocabulary, movies)
         )
         with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
             history = train(
-                model, split, self.training, self.output, self.log_dir / self.output.name,
+                model, split, training, self.output, self.log_dir / self.output.name,
                 self.resume,
             )  # fmt: skip
-        model.save(self.output, training=asdict(self.training), data=_plain(self.data))
+        model.save(self.output, training=asdict(training), data=_plain(self.data))
         say(
             f"{history.stopped} after {len(history.epochs)} epochs and {history.seconds:.0f} s; "
             f"best validation NDCG@10 {history.best_ndcg:.4f} in epoch {history.best_epoch}",
@@ -136,9 +149,9 @@ class Train:
         )
         record = {
             "report": report.to_dict(),
-            "seed": self.training.seed,
+            "seed": training.seed,
             "model": asdict(model.config),
-            "training": asdict(self.training),
+            "training": asdict(training),
             "data": {**_plain(self.data), "sha256": sequences.digest(), "split": split.name},
             "num_short_users": split.num_short_users,
             "curve": history.epochs,
@@ -270,8 +283,8 @@ def versions() -> dict[str, str]:
 def _train_defaults(preset) -> Train:
     return Train(
         output=tyro.MISSING,
-        model=_Shape(num_items=1, **preset.shape),
-        training=preset.training,
+        model=_Model(**preset.shape),
+        training=_Training(**asdict(preset.training)),
     )
 
 

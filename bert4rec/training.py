@@ -285,6 +285,7 @@ class _Run:
             group["lr"] = self.rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        loss = loss.detach()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         if not torch.isfinite(norm) or not torch.isfinite(loss):
             raise FloatingPointError(
@@ -295,7 +296,7 @@ class _Run:
                 "(try precision='float32'). The last checkpoint is untouched."
             )
         self.optimizer.step()
-        return loss.detach()
+        return loss
 
     def _copy(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}

@@ -35,7 +35,7 @@ TAB = {
     ).encode("latin-1"),
 }
 CSV = {
-    "ml-20m/ratings.csv": b"userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n1,29,0.5,11124846\n",
+    "ml-20m/ratings.csv": b"userId,movieId,rating,timestamp\n1,2,3.5,111248\n1,29,0.5,11\n",
     "ml-20m/movies.csv": "movieId,title,genres\n2,Jumanji (1995),Adventure|Children\n"
     '29,"City of Lost Children, The (Cité des enfants perdus, La) (1995)",Drama\n'.encode(),
 }

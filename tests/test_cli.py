@@ -1,0 +1,197 @@
+"""The command line, called as a user would: train, evaluate, recommend, download, and mistakes."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from conftest import make_log
+
+from bert4rec import METRICS, Recommender, cli
+
+SMALL = ["--hidden-size", "16", "--max-len", "8", "--batch-size", "16", "--device", "cpu"]
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*args):
+        status = cli.main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A model trained by the command line on a file, with titles."""
+    folder = tmp_path_factory.mktemp("cli")
+    log = make_log()
+    log.to_csv(folder / "log.csv", index=False)
+    items = sorted(log["item"].unique())
+    titles = pd.DataFrame({"item": items, "title": [f"Film {item} (1999)" for item in items]})
+    titles.to_csv(folder / "titles.csv", index=False)
+    args = ["train", "--data", folder / "log.csv", "--titles", folder / "titles.csv", *SMALL]
+    args += ["--output", folder / "model", "--log-dir", folder / "training", "--epochs", "3"]
+    args += ["--min-user-count", "1", "--min-item-count", "1"]
+    assert cli.main([str(arg) for arg in args]) == 0
+    return folder
+
+
+def test_train_writes_a_folder_that_explains_itself(trained):
+    files = {path.name for path in (trained / "model").iterdir()}
+    assert files == {
+        "model.safetensors", "config.json", "vocabulary.csv", "metrics.json",
+        "checkpoint.safetensors",
+    }  # fmt: skip
+    metrics = json.loads((trained / "model" / "metrics.json").read_text())
+    assert metrics["seed"] == 0
+    assert metrics["training"]["epochs"] == 3
+    assert metrics["model"]["hidden_size"] == 16
+    assert metrics["model"]["num_items"] == 40
+    assert len(metrics["curve"]) == 3
+    assert len(metrics["data"]["sha256"]) == 64
+    assert metrics["data"]["split"] == "leave-one-out"
+    assert {"torch", "python", "bert4rec"} <= set(metrics["versions"])
+    assert set(metrics["report"]["models"]) == {"BERT4Rec", "item transitions", "popularity"}
+    assert list((trained / "training" / "model").glob("events.*"))
+
+
+def test_evaluate_gives_what_train_reported(trained, run):
+    status, out, _ = run("evaluate", "--model", trained / "model", "--json")
+    assert status == 0
+    metrics = json.loads((trained / "model" / "metrics.json").read_text())
+    report = json.loads(out)
+    for model, values in metrics["report"]["models"].items():
+        assert report["models"][model] == pytest.approx(values, abs=1e-9)
+    assert set(report) == {"protocol", "split", "num_users", "num_items", "models"}
+    assert set(METRICS) <= set(report["models"]["popularity"])
+
+
+def test_evaluate_other_protocols_and_splits(trained, run):
+    status, out, _ = run(
+        "evaluate",
+        "--model",
+        trained / "model",
+        "--protocol",
+        "uniform-10",
+        "--split",
+        "validation",
+    )
+    assert status == 0
+    assert "validation, 10 uniform negatives (seed 0); 30 users, 40 items" in out
+    assert "popularity" in out
+
+
+def test_evaluate_on_data_with_other_items_says_so(trained, run, tmp_path):
+    log = make_log()
+    log.loc[:2, "item"] = 99999
+    log.to_csv(tmp_path / "other.csv", index=False)
+    status, out, err = run(
+        "evaluate", "--model", trained / "model", "--data", tmp_path / "other.csv"
+    )
+    assert status == 0
+    assert "note: 3 of" in err
+    assert "40 items" in out
+
+
+def test_recommend_by_title_and_id(trained, run):
+    status, out, _ = run("recommend", "--model", trained / "model", "Film 101", "102", "--k", "3")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0] == "after Film 101 · 102"
+    assert len(lines) == 4
+    expected = Recommender.load(trained / "model").recommend(["Film 101", 102], k=3)
+    assert [line.strip().split("  ")[1] for line in lines[1:]] == expected["title"].tolist()
+    _, out, _ = run("recommend", "--model", trained / "model", "Film 101", "102", "--json")
+    assert json.loads(out)[0]["title"] == expected["title"][1]
+    assert len(json.loads(out)) == 10
+
+
+def test_resume_and_overwrite(trained, run, tmp_path):
+    args = ["train", "--data", trained / "log.csv", *SMALL, "--log-dir", tmp_path / "logs"]
+    args += ["--output", tmp_path / "m", "--epochs", "2"]
+    assert run(*args)[0] == 0
+    status, _, err = run(*args)
+    assert status == 2
+    assert "already holds a model. --resume goes on with it, --overwrite replaces it" in err
+    status, _, err = run(*args, "--resume")
+    assert status == 0
+    assert "epoch" not in err  # both epochs were done
+    status, _, err = run(*args, "--overwrite")
+    assert status == 0
+    assert "epoch   1/2" in err
+
+
+def test_json_of_train_is_json_alone(trained, run, tmp_path):
+    status, out, err = run(
+        "train", "--data", trained / "log.csv", *SMALL, "--output", tmp_path / "m", "--json",
+        "--log-dir", tmp_path / "logs", "--epochs", "1",
+    )  # fmt: skip
+    assert status == 0
+    assert json.loads(out)["models"]["BERT4Rec"]["HR@10"] >= 0
+    assert "epoch   1/1" in err
+
+
+def test_help_comes_from_the_docs_of_the_config(run):
+    for command in ("train", "evaluate", "recommend", "download"):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([command, "--help"])
+        assert stop.value.code == 0
+
+
+def test_help_text(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--preset", "paper", "--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "Probability that an item is hidden." in text
+    assert "Longest sequence, the [MASK] that asks for the next item included." in text
+    assert "(default: 200)" in text  # the preset's max_len
+    assert "num-items" not in text
+
+
+def test_python_m_is_the_same():
+    result = subprocess.run(
+        [sys.executable, "-m", "bert4rec", "recommend", "--model", "nowhere", "Toy Story"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: there is no nowhere/config.json; is 'nowhere' the")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["train", "--data", "smal", "--output", "x"], "'smal' is neither a file nor a MovieLens"),
+        (["train", "--data", "no.csv", "--output", "x"], "there is no file no.csv"),
+        (["train", "--preset", "papr", "--output", "x"], "Did you mean 'paper'"),
+        (["train", "--max-len", "1", "--output", "x"], "max_len must be at least 2"),
+        (["train", "--mask-prob", "1", "--output", "x"], "mask_prob must lie between 0 and 1"),
+        (["train", "--user", "who", "--output", "x"], "the log has no column 'who'"),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(run, tmp_path, monkeypatch, args, message):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(*args)
+    assert status == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_title_suggests_the_nearest(trained, run):
+    status, _, err = run("recommend", "--model", trained / "model", "Flim 101 (1999)")
+    assert status == 2
+    assert "error: no item is called 'Flim 101 (1999)'. Did you mean 'Film 101 (1999)'" in err
+
+
+def test_download_without_network(run, monkeypatch, tmp_path):
+    from bert4rec import movielens
+
+    monkeypatch.setattr(movielens.Release, "url", "http://127.0.0.1:9/ml-1m.zip")
+    status, _, err = run("download", "1m", "--folder", tmp_path)
+    assert status == 2
+    assert "put it at" in err

@@ -1,0 +1,310 @@
+"""The training loop: it learns, repeats, resumes exactly, and stops with a reason."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import make_log, tiny_model
+
+from bert4rec import (
+    PRESETS,
+    BERT4Rec,
+    InputError,
+    ModelConfig,
+    Sequences,
+    TrainingConfig,
+    get_preset,
+    pick_device,
+    rank_targets,
+    train,
+    training,
+)
+
+FAST = TrainingConfig(epochs=4, batch_size=16, learning_rate=3e-3, device="cpu")
+
+
+@pytest.fixture
+def split(sequences):
+    return sequences.leave_one_out()
+
+
+def new_model(split, seed=0, **changes) -> BERT4Rec:
+    torch.manual_seed(seed)
+    shape = {"hidden_size": 16, "num_heads": 2, "max_len": 8, "dropout": 0.2} | changes
+    return BERT4Rec(ModelConfig(num_items=split.train.num_items, **shape))
+
+
+def equal(one: BERT4Rec, two: BERT4Rec) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_a_model_of_the_tutorials_size_overfits_32_sequences():
+    sequences = Sequences.from_interactions(make_log(num_users=32, num_items=200, low=6))
+    split = sequences.leave_one_out()
+    preset = PRESETS["tutorial"]
+    torch.manual_seed(0)
+    model = BERT4Rec(preset.model_config(sequences.num_items, dropout=0.0))
+    config = TrainingConfig(
+        epochs=500, batch_size=32, learning_rate=5e-3, mask_prob=0.15, last_item_prob=0.0,
+        validate_every=500, weight_decay=0.0, device="cpu",
+    )  # fmt: skip
+    history = train(model, split, config, progress=False)
+    assert history.epochs[0]["loss"] > 4
+    assert history.epochs[-1]["loss"] < 0.1
+
+
+def test_it_learns_what_popularity_cannot(split):
+    model = new_model(split, dropout=0.0)
+    history = train(model, split, dataclasses.replace(FAST, epochs=60), progress=False)
+    ranks = rank_targets(model, split.test)  # each history walks upwards by one item
+    assert ranks.metric("NDCG@10") > 0.5
+    assert history.best_ndcg == max(row["NDCG@10"] for row in history.epochs)
+    assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_ndcg
+
+
+def test_the_same_seed_gives_the_same_weights_and_history(split):
+    runs = []
+    for _ in range(2):
+        model = new_model(split)
+        history = train(model, split, FAST, progress=False)
+        runs.append((model, [{**row, "seconds": 0} for row in history.epochs]))
+    assert equal(runs[0][0], runs[1][0])
+    assert runs[0][1] == runs[1][1]
+    other = new_model(split)
+    train(other, split, dataclasses.replace(FAST, seed=1), progress=False)
+    assert not equal(runs[0][0], other)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_resume_gives_the_weights_of_a_run_never_stopped(
+    split, tmp_path, monkeypatch, tied, stop_after
+):
+    whole = new_model(split, tie_weights=tied)
+    expected = train(whole, split, FAST, tmp_path / "whole", progress=False)
+
+    class Killed(BaseException):
+        pass
+
+    original = training._Run.save
+
+    def save_then_die(self, path, history):
+        original(self, path, history)
+        if len(history.epochs) == stop_after:
+            raise Killed
+
+    broken = new_model(split, tie_weights=tied)
+    monkeypatch.setattr(training._Run, "save", save_then_die)
+    with pytest.raises(Killed):
+        train(broken, split, FAST, tmp_path / "broken", progress=False)
+    monkeypatch.undo()
+    resumed = new_model(split, seed=99, tie_weights=tied)  # its own weights must not matter
+    torch.manual_seed(12345)
+    history = train(resumed, split, FAST, tmp_path / "broken", resume=True, progress=False)
+    assert equal(resumed, whole)
+    assert equal(BERT4Rec.load(tmp_path / "broken"), BERT4Rec.load(tmp_path / "whole"))
+    for row, expected_row in zip(history.epochs, expected.epochs, strict=True):
+        assert {**row, "seconds": 0} == {**expected_row, "seconds": 0}
+
+
+SCRIPT = """
+import sys, torch
+sys.path.insert(0, {tests!r})
+from conftest import make_log
+from bert4rec import BERT4Rec, ModelConfig, Sequences, TrainingConfig, train
+torch.set_num_threads(1)
+torch.manual_seed(0)
+split = Sequences.from_interactions(make_log(num_users=300, num_items=60)).leave_one_out()
+model = BERT4Rec(ModelConfig(60, hidden_size=16, num_heads=2, max_len=8, dropout=0.2))
+config = TrainingConfig(epochs=12, batch_size=8, device="cpu")
+train(model, split, config, sys.argv[1], resume=True, progress=True)
+torch.save(model.state_dict(), sys.argv[1] + "/final.pt")
+"""
+
+
+def test_resume_after_kill_9_is_exact(tmp_path):
+    script = SCRIPT.format(tests=str(os.path.dirname(__file__)))
+
+    def run(folder):
+        command = [sys.executable, "-c", script, str(tmp_path / folder)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    killed = run("killed")
+    for _ in range(3):
+        assert killed.stdout.readline().startswith("epoch")
+    time.sleep(0.05)  # somewhere inside the fourth epoch
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    done = BERT4Rec.load(tmp_path / "killed")  # the best so far is a model already
+    assert done.config.num_items == 60
+    resumed, whole = run("killed"), run("whole")
+    output = resumed.communicate()[0]
+    whole.communicate()
+    assert resumed.returncode == whole.returncode == 0
+    assert not output.startswith("epoch   1/")
+    one, two = (
+        torch.load(tmp_path / f / "final.pt", weights_only=True) for f in ("killed", "whole")
+    )
+    assert all(torch.equal(one[name], two[name]) for name in two)
+
+
+def test_resume_refuses_another_configuration(split, tmp_path):
+    train(new_model(split), split, FAST, tmp_path, progress=False)
+    changed = dataclasses.replace(FAST, learning_rate=0.01)
+    with pytest.raises(
+        InputError, match=r"written with another learning_rate\. Train with the same"
+    ):
+        train(new_model(split), split, changed, tmp_path, resume=True, progress=False)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"half a file")
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors is damaged"):
+        train(new_model(split), split, FAST, tmp_path, resume=True, progress=False)
+
+
+def test_early_stopping_keeps_the_best(split):
+    config = dataclasses.replace(FAST, epochs=200, patience=3, learning_rate=1e-5)
+    model = new_model(split)
+    history = train(model, split, config, progress=False)
+    assert history.stopped == "patience"
+    assert len(history.epochs) == history.best_epoch + 3
+    assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_ndcg
+
+
+def test_an_interrupt_keeps_what_was_reached(split, monkeypatch, tmp_path):
+    original, calls = training._Run.update, []
+
+    def interrupted(self, loss):
+        calls.append(1)
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+        return original(self, loss)
+
+    monkeypatch.setattr(training._Run, "update", interrupted)
+    model = new_model(split)
+    history = train(model, split, dataclasses.replace(FAST, epochs=50), tmp_path, progress=False)
+    assert history.stopped == "interrupted"
+    assert 1 <= len(history.epochs) < 50
+    assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_ndcg
+    assert equal(model, BERT4Rec.load(tmp_path))
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_cause(split):
+    config = dataclasses.replace(FAST, learning_rate=1e30, warmup_share=0.0, epochs=20)
+    with pytest.raises(FloatingPointError, match=r"at step \d+\. Likely causes: a learning rate"):
+        train(new_model(split), split, config, progress=False)
+
+
+def test_the_learning_rate_rises_and_falls(split):
+    for schedule, end in (("cosine", 0.0), ("linear", 0.0), ("constant", 3e-3)):
+        config = dataclasses.replace(FAST, warmup_share=0.1, schedule=schedule)
+        run = training._Run(new_model(split), config, steps=100)
+        rates = [run.rate(step) for step in range(1, 101)]
+        assert rates[:3] == pytest.approx([3e-4, 6e-4, 9e-4])
+        assert max(rates) == pytest.approx(3e-3)
+        assert rates[9] == pytest.approx(3e-3)
+        assert rates[-1] == pytest.approx(end, abs=1e-9)
+
+
+def test_no_weight_decay_on_biases_norms_and_positions(split):
+    model = new_model(split)
+    run = training._Run(model, FAST, steps=10)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decayed, rest = (
+        {names[id(p)] for p in group["params"]} for group in run.optimizer.param_groups
+    )
+    assert run.optimizer.param_groups[1]["weight_decay"] == 0
+    assert all("bias" in n or "layer_norm" in n or "position" in n for n in rest)
+    assert all(n.endswith("weight") and "norm" not in n for n in decayed)
+    assert len(decayed | rest) == len(names)
+
+
+def test_tensorboard_logs(split, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    history = train(
+        new_model(split), split, dataclasses.replace(FAST, epochs=10), log_dir=tmp_path / "logs",
+        progress=False,
+    )  # fmt: skip
+    events = EventAccumulator(str(tmp_path / "logs"))
+    events.Reload()
+    logged = [event.value for event in events.Scalars("validation/NDCG@10")]
+    assert logged == pytest.approx([row["NDCG@10"] for row in history.epochs])
+    assert {"train/loss", "train/epoch_loss", "train/learning_rate"} <= set(
+        events.Tags()["scalars"]
+    )
+
+
+def test_progress_is_a_line_per_epoch_outside_a_terminal(split, capsys):
+    train(new_model(split), split, FAST)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("epoch   1/4  loss ")
+    assert "validation NDCG@10 " in lines[3]
+
+
+def test_training_sees_no_held_out_item():
+    """The last two items of every user occur nowhere else, so training cannot raise them."""
+    log = make_log(num_users=40, num_items=30)
+    position = log.groupby("user").cumcount(ascending=False)
+    log.loc[position == 0, "item"] = 901  # the test target of everybody
+    log.loc[position == 1, "item"] = 902  # the validation target
+    split = Sequences.from_interactions(log).leave_one_out()
+    held_out = split.train.vocabulary.tokens([901, 902])
+    for inputs, labels in training.ClozeBatches(split.train, 8, 16).epoch(1):
+        for token in held_out:
+            assert not (inputs == token).any()
+            assert not (labels == token).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"learning_rate": -1}, "learning_rate must be above 0, not -1"),
+        ({"mask_prob": 1.0}, r"mask_prob must lie between 0 and 1 .* not 1\.0"),
+        ({"mask_prob": 0}, r"mask_prob must lie between 0 and 1 .* not 0"),
+        ({"last_item_prob": -0.1}, "last_item_prob"),
+        ({"schedule": "step"}, "schedule must be one of cosine, linear, constant, not 'step'"),
+        ({"precision": "fp8"}, "precision must be one of"),
+        ({"warmup_share": 1.0}, "warmup_share must lie in"),
+        ({"weight_decay": -1}, "weight_decay must not be negative"),
+        ({"mask_strategy": "bert"}, "mask_strategy must be one of"),
+    ],
+)
+def test_bad_settings(changes, message):
+    with pytest.raises(InputError, match=message):
+        TrainingConfig(**changes)
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(InputError, match=r"device 'gpu' cannot be used.*Use 'auto' or 'cpu'"):
+        pick_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="device 'cuda' cannot be used"):
+            pick_device("cuda")
+    assert pick_device().type in ("cuda", "mps", "cpu")
+
+
+def test_model_and_data_must_fit(split):
+    with pytest.raises(InputError, match="the model has num_items=7, the data 40"):
+        train(tiny_model(num_items=7), split, FAST)
+
+
+def test_presets():
+    for preset in PRESETS.values():
+        assert preset.model_config(num_items=10).num_items == 10
+    paper = get_preset("paper")
+    config = paper.model_config(3416)
+    assert (config.hidden_size, config.num_layers, config.num_heads) == (64, 2, 2)
+    assert (config.max_len, config.tie_weights, config.norm_first) == (200, True, False)
+    assert get_preset("reference").model_config(3706) == ModelConfig(num_items=3706)
+    with pytest.raises(
+        InputError, match=r"no preset is called 'tutorail'.*Did you mean 'tutorial'"
+    ):
+        get_preset("tutorail")
+    json.dumps(dataclasses.asdict(paper.training))
