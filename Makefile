@@ -1,0 +1,58 @@
+# make lab    set everything up and open the notebooks in JupyterLab
+# make test   set everything up and run all tests, the notebooks among them
+# make train  train on the embedded ratings, print the report, recommend
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# The compared run of the notebooks: one thread and no GPU, so that numbers agree everywhere.
+SAME := OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
+
+.PHONY: lab test train notebooks lint format lock clean
+
+lab: $(READY)
+	$(BIN)/jupyter lab $(LAB_ARGS) notebooks/01_explore_movielens.ipynb
+
+test: $(READY)
+	$(BIN)/pytest --nbval tests notebooks $(TEST_ARGS)
+
+train: $(READY)
+	$(BIN)/bert4rec train --data small --preset tutorial --output runs/make-train --overwrite
+	$(BIN)/bert4rec recommend --model runs/make-train "Toy Story (1995)" "Lion King, The (1994)" \
+		"Aladdin (1992)" "Jurassic Park (1993)" "Apollo 13 (1995)"
+
+# Run all notebooks again, in place. A second run changes nothing that is compared.
+notebooks: $(READY)
+	$(SAME) $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False notebooks/0*.ipynb
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(READY)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14)' 2>/dev/null || { \
+		echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Write requirements.lock anew, from the newest versions that pyproject.toml allows.
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet "torch==2.13.0" hatchling ".[notebooks,parquet,test]"
+	{ echo "# Written by 'make lock'; the versions that everything was tested with."; \
+	  .venv-lock/bin/pip freeze --exclude bert4rec --all | grep -v '^\(pip\|nvidia-\|triton\|cuda-\)' \
+	  | sed 's/+cpu$$//'; } > requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf $(VENV) .venv-lock runs training .pytest_cache .ruff_cache .hypothesis
