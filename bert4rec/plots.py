@@ -65,7 +65,7 @@ def history_lengths(sequences: Sequences, max_len: int) -> Figure:
     axes.axvline(np.median(lengths), color="C1", label=f"median: {np.median(lengths):.0f}")
     axes.axvline(max_len, color="C2", linestyle="--", label=f"max_len: {max_len}")
     axes.set_xscale("log")
-    axes.set(xlabel="items in a history (log)", ylabel="users", title="Most histories are short")
+    axes.set(xlabel="items in a history (log)", ylabel="users", title="Histories differ in length")
     axes.legend()
     return figure
 
