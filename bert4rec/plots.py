@@ -118,7 +118,7 @@ def attention(weights: torch.Tensor, names: Sequence[str], title: str = "") -> F
     figure, axes = _figure(1, heads, (heads * side + 2.6, side + 1.6), squeeze=False, sharey=True)
     top = float(weights.max())
     for head, axis in enumerate(axes[0]):
-        image = axis.imshow(weights[head].cpu(), cmap="cividis", vmin=0, vmax=top)
+        image = axis.imshow(weights[head].cpu().numpy(), cmap="cividis", vmin=0, vmax=top)
         axis.set_xticks(range(length), names, rotation=90)
         axis.set_title(f"head {head + 1}", fontsize=10)
         axis.set_xlabel("looks at")
@@ -136,7 +136,7 @@ def position_similarity(model: BERT4Rec) -> Figure:
     table = model.model.embedding.position_embeddings.weight.detach().cpu()
     table = torch.nn.functional.normalize(table, dim=1)
     figure, axes = _figure(size=(4.8, 4))
-    image = axes.imshow(table @ table.T, cmap="cividis", vmin=-1, vmax=1)
+    image = axes.imshow((table @ table.T).numpy(), cmap="cividis", vmin=-1, vmax=1)
     axes.set(xlabel="position, counted back from the newest", ylabel="position")
     axes.grid(False)
     figure.colorbar(image, label="cosine similarity")

@@ -43,8 +43,7 @@ class Recommender:
         self.titles = item_titles(vocabulary, movies)
         self._by_title: dict[str, list[int]] = defaultdict(list)
         for token, title in enumerate(self.titles, start=1):
-            plain = plain_title(title)
-            for key in {plain, _without_year(plain)}:
+            for key in _short_forms(plain_title(title)):
                 self._by_title[key].append(token)
 
     def recommend(self, history: Sequence[object], k: int = 10) -> pd.DataFrame:
@@ -118,9 +117,9 @@ class Recommender:
         containing = [title for title in self.titles if plain and plain in plain_title(title)]
         if containing:
             return containing[:count]
-        return [
-            self.titles[self._by_title[key][0] - 1] for key in closest(plain, self._by_title, count)
-        ]
+        near = closest(plain, self._by_title, 4 * count)  # a title has up to four keys
+        titles = [self.titles[self._by_title[key][0] - 1] for key in near]
+        return list(dict.fromkeys(titles))[:count]
 
     def save(self, folder: str | Path, **extra: object) -> None:
         """Write the model and its vocabulary into a folder, each file whole or not at all."""
@@ -215,5 +214,9 @@ def plain_title(title: str) -> str:
     return f"{moved[2]} {moved[1]}{moved[3] or ''}" if moved else title
 
 
-def _without_year(title: str) -> str:
-    return re.sub(r" \(\d{4}\)$", "", title)
+def _short_forms(title: str) -> set[str]:
+    """A plain title, and what is left without its year and its other names in parentheses."""
+    without_year = re.sub(r" \(\d{4}\)$", "", title)
+    year = title[len(without_year) :]
+    one_name = re.sub(r" \(.*\)$", "", without_year)
+    return {title, without_year, one_name + year, one_name}

@@ -164,5 +164,7 @@ def test_real_titles(ratings_and_movies):
     sequences = Sequences.from_interactions(ratings)
     torch.manual_seed(0)
     recommender = Recommender(tiny_model(sequences.num_items), sequences.vocabulary, movies)
-    tokens = recommender.tokens(["The Matrix", "Toy Story (1995)", "Amelie"[:0] or "Fargo"])
-    assert sequences.vocabulary.ids(tokens).tolist() == [2571, 1, 608]
+    tokens = recommender.tokens(
+        ["The Matrix", "Toy Story (1995)", "Seven Samurai", "Amelie (2001)"]
+    )
+    assert sequences.vocabulary.ids(tokens).tolist() == [2571, 1, 2019, 4973]
