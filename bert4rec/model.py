@@ -26,7 +26,10 @@ from .sequences import PAD
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of a model. The defaults are the reference structure."""
+    """The shape of a model; the defaults are the reference structure.
+
+    A value out of range raises InputError.
+    """
 
     num_items: int
     """Items in the catalogue; the tables also hold [PAD] and [MASK]."""

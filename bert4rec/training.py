@@ -30,7 +30,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a model is trained."""
+    """How a model is trained; a value out of range raises InputError."""
 
     epochs: int = 20
     """Passes over all training windows."""
