@@ -39,8 +39,8 @@ _COMPACT = {
 PRESETS = {
     "tutorial": Preset(
         "the notebooks: the embedded ratings, minutes on a CPU",
-        {**_COMPACT, "max_len": 50, "dropout": 0.2},
-        TrainingConfig(epochs=30, batch_size=64, learning_rate=2e-3, mask_prob=0.3),
+        {**_COMPACT, "max_len": 20, "dropout": 0.2},
+        TrainingConfig(epochs=25, batch_size=64, learning_rate=5e-3, mask_prob=0.3),
     ),
     "ml-1m": Preset(
         "MovieLens-1M and logs of its size, about an hour on two CPU cores",
