@@ -9,8 +9,9 @@ from .model import BERT, BERT4Rec, ModelConfig
 from .movielens import download_movielens, load_movielens
 from .presets import PRESETS, get_preset
 from .recommender import Recommender
-from .sequences import PAD, Holdout, Sequences, Split, Vocabulary
+from .sequences import Holdout, Sequences, Split
 from .training import History, TrainingConfig, pick_device, train
+from .vocabulary import PAD, Vocabulary
 
 __version__ = "0.1.0"
 

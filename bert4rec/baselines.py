@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from .errors import InputError
-from .sequences import PAD, Sequences
+from .sequences import Sequences
+from .vocabulary import PAD
 
 
 class Popularity:

@@ -32,8 +32,9 @@ from .model import BERT4Rec, ModelConfig
 from .movielens import RELEASES, download_movielens, load_movielens
 from .presets import PRESETS, get_preset
 from .recommender import Recommender, item_titles, save_vocabulary
-from .sequences import Sequences, Vocabulary
+from .sequences import Sequences
 from .training import TrainingConfig, train
+from .vocabulary import Vocabulary
 
 
 def _unchecked(config: type, **fields) -> type:
@@ -183,7 +184,12 @@ class Evaluate:
     def run(self) -> None:
         recommender = Recommender.load(self.model)
         stored = read_config(self.model).get("data")
-        options = DataOptions(**stored) if stored else DataOptions()
+        if stored is None and self.data is None:
+            raise InputError(
+                f"{self.model}/config.json does not say what the model was trained on; name it "
+                "with --data."
+            )
+        options = DataOptions(**stored or {})
         if self.data is not None:
             options = dataclasses.replace(options, data=self.data)
         sequences, _ = options.load()

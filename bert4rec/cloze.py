@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from .errors import InputError
-from .sequences import PAD, Sequences, left_padded
+from .sequences import Sequences, left_padded
+from .vocabulary import PAD
 
 IGNORE = -100  # the label of a position that is not predicted; cross_entropy's ignore_index
 STRATEGIES = ("mask", "80-10-10")

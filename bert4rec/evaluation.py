@@ -21,7 +21,8 @@ import torch
 
 from .baselines import Popularity
 from .errors import InputError
-from .sequences import PAD, Holdout, Sequences, left_padded
+from .sequences import Holdout, Sequences, left_padded
+from .vocabulary import PAD
 
 METRICS = ("HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR")
 

@@ -10,6 +10,7 @@ import lzma
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from .errors import InputError, did_you_mean
@@ -95,6 +96,67 @@ def find_columns(
                 + did_you_mean(role, frame.columns)
             )
     return found["user"], found["item"], found["time"]
+
+
+def id_codes(
+    column: pd.Series, name: str, known: pd.Index | None = None
+) -> tuple[np.ndarray, pd.Index]:
+    """Number the ids of a column from 0.
+
+    Args:
+        column: the ids of users or items.
+        name: what the column is called, for messages.
+        known: the ids that count, in their order. Default: those of the column, sorted.
+
+    Returns:
+        The number of each row's id, -1 where it is not known, and the ids in order.
+
+    Raises:
+        InputError: an id is missing, or the ids are of several types.
+    """
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise InputError(
+            f"column {name!r} has {missing.sum():,} missing ids, the first in row "
+            f"{int(np.argmax(missing))} (counted from 0). Drop them: "
+            f"interactions.dropna(subset=[{name!r}])."
+        )
+    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
+        column = column.astype("int64")  # a column that once had gaps turns whole ids into floats
+    if known is not None:
+        return known.get_indexer(pd.Index(column)), known
+    if pd.api.types.infer_dtype(column, skipna=False).startswith("mixed"):
+        # "7" and 7 would be two items, and no file keeps them apart
+        examples = {type(value).__name__: value for value in column}
+        raise InputError(
+            f"column {name!r} mixes types of ids: "
+            + ", ".join(f"{kind} (as {value!r})" for kind, value in examples.items())
+            + f". Make them one: interactions[{name!r}].astype(str)."
+        )
+    codes, ids = pd.factorize(column, sort=True)
+    return codes, pd.Index(ids)
+
+
+def time_values(column: pd.Series, name: str) -> np.ndarray:
+    """Return a column's times as numbers that sort.
+
+    Raises:
+        InputError: a time is missing, or they are neither numbers nor dates.
+    """
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise InputError(
+            f"column {name!r} has {missing.sum():,} missing times, the first in row "
+            f"{int(np.argmax(missing))} (counted from 0). Drop them, or leave the column out."
+        )
+    if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column)):
+        raise InputError(
+            f"column {name!r} holds {column.iloc[0]!r}, which is not a number or a date. Convert "
+            f"it: interactions[{name!r}] = pd.to_datetime(interactions[{name!r}])."
+        )
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return column.to_numpy("datetime64[ns]").astype(np.int64)
+    return column.to_numpy()
 
 
 def _csv(path: Path) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from torch import nn
 from .cloze import IGNORE
 from .errors import InputError
 from .files import read_config, read_tensors, write_atomically, write_tensors
-from .sequences import PAD
+from .vocabulary import PAD
 
 
 @dataclass(frozen=True)

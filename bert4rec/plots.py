@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from .cloze import IGNORE
 from .evaluation import Ranks, Report
 from .model import BERT4Rec
-from .sequences import PAD, Sequences
+from .sequences import Sequences
 from .training import History
+from .vocabulary import PAD
 
 STYLE = {
     "figure.dpi": 90,

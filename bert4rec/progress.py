@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from .sequences import PAD
+from .vocabulary import PAD
 
 EVERY = 20  # steps between readings of the loss: each one waits for the GPU
 

@@ -20,7 +20,7 @@ from .errors import InputError, closest
 from .files import read_config, write_atomically
 from .interactions import KNOWN_COLUMNS
 from .model import BERT4Rec
-from .sequences import Vocabulary
+from .vocabulary import Vocabulary
 
 
 class Recommender:

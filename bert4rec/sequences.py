@@ -18,72 +18,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .errors import InputError, did_you_mean
-from .interactions import find_columns, read_interactions
-
-PAD = 0
-
-
-class Vocabulary:
-    """Item ids and their tokens: the i-th id has token i + 1, since token 0 is [PAD].
-
-    Args:
-        items: the item ids, each once, in the order of their tokens.
-    """
-
-    def __init__(self, items: np.ndarray | list | pd.Index):
-        self.items = pd.Index(items)
-        if self.items.has_duplicates:
-            raise InputError(f"item {self.items[self.items.duplicated()][0]!r} is listed twice.")
-
-    @property
-    def num_items(self) -> int:
-        return len(self.items)
-
-    @property
-    def mask_token(self) -> int:
-        return self.num_items + 1
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __contains__(self, item: object) -> bool:
-        return item in self.items
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self.items.equals(other.items)
-
-    def __repr__(self) -> str:
-        return f"Vocabulary({self.num_items:,} items)"
-
-    def tokens(self, items: list | np.ndarray | pd.Series) -> np.ndarray:
-        """Return the tokens of item ids, int32, in their order.
-
-        Raises:
-            InputError: an id is not in the vocabulary.
-        """
-        tokens = self.items.get_indexer(pd.Index(items)).astype(np.int32) + 1
-        if (tokens == PAD).any():
-            item = list(items)[int(np.argmax(tokens == PAD))]
-            raise InputError(
-                f"item {item!r} is not in the vocabulary of {self.num_items:,} items."
-                + did_you_mean(item, self.items if isinstance(item, str) else ())
-            )
-        return tokens
-
-    def ids(self, tokens: list | np.ndarray | torch.Tensor) -> np.ndarray:
-        """Return the item ids of tokens.
-
-        Raises:
-            InputError: a token is not an item's, as [PAD] and [MASK] are not.
-        """
-        tokens = np.asarray(tokens)
-        outside = (tokens < 1) | (tokens > self.num_items)
-        if outside.any():
-            raise InputError(
-                f"token {tokens[outside].flat[0]} is not an item; items are 1 … {self.num_items}."
-            )
-        return self.items.to_numpy()[tokens - 1]
+from .errors import InputError
+from .interactions import find_columns, id_codes, read_interactions, time_values
+from .vocabulary import PAD, Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,14 +74,15 @@ class Sequences:
         user, item, time = find_columns(interactions, user, item, time)
         if len(interactions) == 0:
             raise InputError("the log of interactions is empty; at least two users are needed.")
-        user_codes, user_ids = _codes(interactions[user], user)
-        item_codes, item_ids = _codes(interactions[item], item, vocabulary)
+        user_codes, user_ids = id_codes(interactions[user], user)
+        known = None if vocabulary is None else vocabulary.items
+        item_codes, item_ids = id_codes(interactions[item], item, known)
         if len(user_ids) == 1:
             raise InputError(
                 f"there is one user only ({user_ids[0]!r}) in column {user!r}; at least two are "
                 "needed. Is it the right column?"
             )
-        times = None if time is None else _times(interactions[time], time)
+        times = None if time is None else time_values(interactions[time], time)
 
         keep = item_codes >= 0
         if not keep.all():
@@ -391,50 +329,6 @@ def left_padded(
     index = stops[:, None] - back
     inside = index >= starts[:, None]
     return torch.where(inside, tokens[index.clamp(min=0)], PAD).long()
-
-
-def _codes(
-    column: pd.Series, name: str, vocabulary: Vocabulary | None = None
-) -> tuple[np.ndarray, pd.Index]:
-    """Number the ids of a column from 0 in sorted order; -1 is an id the vocabulary lacks."""
-    missing = column.isna().to_numpy()
-    if missing.any():
-        raise InputError(
-            f"column {name!r} has {missing.sum():,} missing ids, the first in row "
-            f"{int(np.argmax(missing))} (counted from 0). Drop them: "
-            f"interactions.dropna(subset=[{name!r}])."
-        )
-    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
-        column = column.astype("int64")  # a column that once had gaps turns whole ids into floats
-    if vocabulary is not None:
-        return vocabulary.items.get_indexer(pd.Index(column)), vocabulary.items
-    if pd.api.types.infer_dtype(column, skipna=False).startswith("mixed"):
-        # "7" and 7 would be two items, and no file keeps them apart
-        examples = {type(value).__name__: value for value in column}
-        raise InputError(
-            f"column {name!r} mixes types of ids: "
-            + ", ".join(f"{kind} (as {value!r})" for kind, value in examples.items())
-            + f". Make them one: interactions[{name!r}].astype(str)."
-        )
-    codes, ids = pd.factorize(column, sort=True)
-    return codes, pd.Index(ids)
-
-
-def _times(column: pd.Series, name: str) -> np.ndarray:
-    missing = column.isna().to_numpy()
-    if missing.any():
-        raise InputError(
-            f"column {name!r} has {missing.sum():,} missing times, the first in row "
-            f"{int(np.argmax(missing))} (counted from 0). Drop them, or leave the column out."
-        )
-    if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column)):
-        raise InputError(
-            f"column {name!r} holds {column.iloc[0]!r}, which is not a number or a date. Convert "
-            f"it: interactions[{name!r}] = pd.to_datetime(interactions[{name!r}])."
-        )
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return column.to_numpy("datetime64[ns]").astype(np.int64)
-    return column.to_numpy()
 
 
 def _filter(

@@ -115,7 +115,7 @@ class History:
 
     def table(self) -> pd.DataFrame:
         """A row per epoch."""
-        return pd.DataFrame(self.epochs).set_index("epoch")
+        return pd.DataFrame(self.epochs or {"epoch": []}).set_index("epoch")
 
 
 def train(
@@ -169,14 +169,15 @@ def train(
         output = Path(output)
         if resume and (output / CHECKPOINT).exists():
             history = run.restore(output / CHECKPOINT)
-        elif (output / CHECKPOINT).exists() and not resume:
-            (output / CHECKPOINT).unlink()
     loss_of = torch.compile(model.loss, dynamic=True) if config.compile else model.loss
 
     with Reporter(config.epochs, len(batches), len(history.epochs), log_dir, progress) as reporter:
         started = time.perf_counter() - history.seconds
         try:
             for epoch in range(len(history.epochs) + 1, config.epochs + 1):
+                if config.patience and _validations_since_best(history) >= config.patience:
+                    history.stopped = "patience"
+                    break
                 model.train()
                 total = torch.zeros((), device=device)
                 for inputs, labels in batches.epoch(epoch):
@@ -205,9 +206,6 @@ def train(
                         model.save(output, training=asdict(config))
                     run.save(output / CHECKPOINT, history)
                 reporter.epoch(row)
-                if config.patience and _validations_since_best(history) >= config.patience:
-                    history.stopped = "patience"
-                    break
         except KeyboardInterrupt:
             history.stopped = "interrupted"
     run.load_best()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import SHARED, make_log
+from helpers import SHARED, make_log
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ import sys
 
 import pandas as pd
 import pytest
-from conftest import make_log
+from helpers import make_log
 
 from bert4rec import METRICS, Recommender, cli
 
@@ -94,6 +94,13 @@ def test_evaluate_on_data_with_other_items_says_so(trained, run, tmp_path):
     assert status == 0
     assert "note: 3 of" in err
     assert "40 items" in out
+
+
+def test_evaluate_asks_for_data_that_the_model_does_not_name(trained, run, tmp_path):
+    Recommender.load(trained / "model").save(tmp_path / "bare")
+    status, _, err = run("evaluate", "--model", tmp_path / "bare")
+    assert status == 2
+    assert "does not say what the model was trained on; name it with --data" in err
 
 
 def test_recommend_by_title_and_id(trained, run):

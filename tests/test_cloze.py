@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_log
+from helpers import make_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

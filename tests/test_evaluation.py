@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import make_log, tiny_model
+from helpers import make_log, tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, top_k_accuracy_score

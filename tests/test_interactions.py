@@ -5,7 +5,7 @@ import lzma
 
 import pandas as pd
 import pytest
-from conftest import SHARED
+from helpers import SHARED
 
 from bert4rec import InputError, Sequences, read_interactions
 from bert4rec.interactions import find_columns

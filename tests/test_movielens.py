@@ -8,7 +8,7 @@ import zipfile
 
 import pandas as pd
 import pytest
-from conftest import SHARED
+from helpers import SHARED
 
 from bert4rec import InputError, load_movielens, movielens
 from bert4rec.movielens import RELEASES, download_movielens, read_release

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 import bert4rec
 from bert4rec import InputError, train

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import tiny_model
+from helpers import tiny_model
 
 from bert4rec import InputError, Recommender, Sequences, Vocabulary
 from bert4rec.evaluation import hide_seen, score_histories

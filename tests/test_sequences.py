@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import make_log
+from helpers import make_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 import torch
-from conftest import make_log, tiny_model
+from helpers import make_log, tiny_model
 
 from bert4rec import (
     PRESETS,
@@ -116,7 +116,7 @@ def test_resume_gives_the_weights_of_a_run_never_stopped(
 SCRIPT = """
 import sys, torch
 sys.path.insert(0, {tests!r})
-from conftest import make_log
+from helpers import make_log
 from bert4rec import BERT4Rec, ModelConfig, Sequences, TrainingConfig, train
 torch.set_num_threads(1)
 torch.manual_seed(0)
@@ -173,6 +173,14 @@ def test_early_stopping_keeps_the_best(split):
     assert history.stopped == "patience"
     assert len(history.epochs) == history.best_epoch + 3
     assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_ndcg
+
+
+def test_resume_after_early_stopping_adds_nothing(split, tmp_path):
+    config = dataclasses.replace(FAST, epochs=200, patience=2, learning_rate=1e-5)
+    stopped = train(new_model(split), split, config, tmp_path, progress=False)
+    again = train(new_model(split), split, config, tmp_path, resume=True, progress=False)
+    assert stopped.stopped == again.stopped == "patience"
+    assert stopped.epochs == again.epochs
 
 
 def test_an_interrupt_keeps_what_was_reached(split, monkeypatch, tmp_path):

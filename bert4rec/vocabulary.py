@@ -1,0 +1,73 @@
+"""Item ids and their tokens: 0 is [PAD], 1 … num_items are items, num_items + 1 is [MASK]."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .errors import InputError, did_you_mean
+
+PAD = 0
+
+
+class Vocabulary:
+    """Item ids and their tokens: the i-th id has token i + 1, since token 0 is [PAD].
+
+    Args:
+        items: the item ids, each once, in the order of their tokens.
+    """
+
+    def __init__(self, items: np.ndarray | list | pd.Index):
+        self.items = pd.Index(items)
+        if self.items.has_duplicates:
+            raise InputError(f"item {self.items[self.items.duplicated()][0]!r} is listed twice.")
+
+    @property
+    def num_items(self) -> int:
+        return len(self.items)
+
+    @property
+    def mask_token(self) -> int:
+        return self.num_items + 1
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self.items
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.items.equals(other.items)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({self.num_items:,} items)"
+
+    def tokens(self, items: list | np.ndarray | pd.Series) -> np.ndarray:
+        """Return the tokens of item ids, int32, in their order.
+
+        Raises:
+            InputError: an id is not in the vocabulary.
+        """
+        tokens = self.items.get_indexer(pd.Index(items)).astype(np.int32) + 1
+        if (tokens == PAD).any():
+            item = list(items)[int(np.argmax(tokens == PAD))]
+            raise InputError(
+                f"item {item!r} is not in the vocabulary of {self.num_items:,} items."
+                + did_you_mean(item, self.items if isinstance(item, str) else ())
+            )
+        return tokens
+
+    def ids(self, tokens: list | np.ndarray | torch.Tensor) -> np.ndarray:
+        """Return the item ids of tokens.
+
+        Raises:
+            InputError: a token is not an item's, as [PAD] and [MASK] are not.
+        """
+        tokens = np.asarray(tokens)
+        outside = (tokens < 1) | (tokens > self.num_items)
+        if outside.any():
+            raise InputError(
+                f"token {tokens[outside].flat[0]} is not an item; items are 1 … {self.num_items}."
+            )
+        return self.items.to_numpy()[tokens - 1]

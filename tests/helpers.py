@@ -1,0 +1,38 @@
+"""What several test files share."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from bert4rec import BERT4Rec, ModelConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def make_log(num_users=30, num_items=40, seed=0, low=3, high=15) -> pd.DataFrame:
+    """A random log with times; users' histories walk upwards through the catalogue."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for user in range(num_users):
+        start = rng.integers(num_items)
+        length = rng.integers(low, high + 1)
+        for step in range(length):
+            rows.append((f"u{user}", 100 + int(start + step) % num_items, 1000 + step))
+    return pd.DataFrame(rows, columns=["user", "item", "timestamp"])
+
+
+def tiny_model(num_items: int, seed: int = 0, **changes) -> BERT4Rec:
+    """A small model whose weights are large enough for its scores to differ."""
+    torch.manual_seed(seed)
+    shape = {"hidden_size": 16, "num_heads": 2, "max_len": 8, "dropout": 0.1} | changes
+    model = BERT4Rec(ModelConfig(num_items=num_items, **shape))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(8)
+            elif name.endswith("bias"):
+                parameter.normal_(std=0.1)
+    return model.eval()
