@@ -13,7 +13,7 @@ SAME := OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 .PHONY: lab test train notebooks lint format lock clean
 
 lab: $(READY)
-	$(BIN)/jupyter lab $(LAB_ARGS) notebooks/01_explore_movielens.ipynb
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_explore_movielens.ipynb $(LAB_ARGS)
 
 test: $(READY)
 	$(BIN)/pytest --nbval tests notebooks $(TEST_ARGS)

@@ -13,13 +13,27 @@ from .vocabulary import PAD
 EVERY = 20  # steps between readings of the loss: each one waits for the GPU
 
 
+def new_run_folder(parent: str | Path) -> Path:
+    """Make and return the first of run-1, run-2, … that is not there yet.
+
+    TensorBoard takes a folder for one run: events of two in one folder would be mixed up.
+    """
+    number = 1
+    while True:
+        try:
+            (Path(parent) / f"run-{number}").mkdir(parents=True)
+            return Path(parent) / f"run-{number}"
+        except FileExistsError:
+            number += 1
+
+
 class Reporter:
     """Shows steps and epochs while it is open.
 
     Args:
         epochs, batches: how many epochs there are, and steps in each.
         done: epochs that were trained before (by a run that is resumed).
-        log_dir: a folder for TensorBoard's event files, or None.
+        log_dir: the run's folder for TensorBoard's event files, or None.
         show: print to the screen at all.
     """
 

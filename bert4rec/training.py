@@ -22,7 +22,7 @@ from .errors import InputError
 from .evaluation import rank_targets
 from .files import read_tensors, write_tensors
 from .model import BERT4Rec
-from .progress import Reporter
+from .progress import Reporter, new_run_folder
 from .sequences import Split
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -102,12 +102,14 @@ class History:
             validation included) and, where it was validated, NDCG@10 and HR@10.
         best_epoch, best_ndcg: the epoch whose weights the model has now, by validation NDCG@10.
         stopped: why training ended: "finished", "patience" or "interrupted".
+        log_dir: the folder of this run's TensorBoard events, or None.
     """
 
     epochs: list[dict] = field(default_factory=list)
     best_epoch: int = 0
     best_ndcg: float = -1.0
     stopped: str = "finished"
+    log_dir: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -136,7 +138,8 @@ def train(
         config: default `TrainingConfig()`.
         output: a folder for the best model (model.safetensors, config.json) and a checkpoint
             after every epoch. None writes nothing.
-        log_dir: a folder for TensorBoard's event files. None writes none.
+        log_dir: a folder for TensorBoard's event files; each run gets a folder of its own in it
+            (run-1, run-2, …), and a resumed run goes on in its own. None writes none.
         resume: go on from the checkpoint in `output`, exactly as if training had never stopped.
             Starts from the beginning if there is none.
         progress: show a bar in a terminal, elsewhere print a line per epoch.
@@ -171,7 +174,13 @@ def train(
             history = run.restore(output / CHECKPOINT)
     loss_of = torch.compile(model.loss, dynamic=True) if config.compile else model.loss
 
-    with Reporter(config.epochs, len(batches), len(history.epochs), log_dir, progress) as reporter:
+    if log_dir is None:
+        history.log_dir = None
+    elif history.log_dir is None:
+        history.log_dir = str(new_run_folder(log_dir))
+    with Reporter(
+        config.epochs, len(batches), len(history.epochs), history.log_dir, progress
+    ) as reporter:
         started = time.perf_counter() - history.seconds
         try:
             for epoch in range(len(history.epochs) + 1, config.epochs + 1):

@@ -55,7 +55,7 @@ def test_train_writes_a_folder_that_explains_itself(trained):
     assert metrics["data"]["split"] == "leave-one-out"
     assert {"torch", "python", "bert4rec"} <= set(metrics["versions"])
     assert set(metrics["report"]["models"]) == {"BERT4Rec", "item transitions", "popularity"}
-    assert list((trained / "training" / "model").glob("events.*"))
+    assert list((trained / "training" / "model" / "run-1").glob("events.*"))
 
 
 def test_evaluate_gives_what_train_reported(trained, run):

@@ -238,13 +238,33 @@ def test_tensorboard_logs(split, tmp_path):
         new_model(split), split, dataclasses.replace(FAST, epochs=10), log_dir=tmp_path / "logs",
         progress=False,
     )  # fmt: skip
-    events = EventAccumulator(str(tmp_path / "logs"))
+    assert history.log_dir == str(tmp_path / "logs" / "run-1")
+    events = EventAccumulator(history.log_dir)
     events.Reload()
     logged = [event.value for event in events.Scalars("validation/NDCG@10")]
     assert logged == pytest.approx([row["NDCG@10"] for row in history.epochs])
     assert {"train/loss", "train/epoch_loss", "train/learning_rate"} <= set(
         events.Tags()["scalars"]
     )
+
+
+def test_each_run_logs_into_its_own_folder_and_a_resumed_one_goes_on(split, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logs = tmp_path / "logs"
+    for folder in ("a", "b"):
+        config = dataclasses.replace(FAST, epochs=2)
+        train(new_model(split), split, config, tmp_path / folder, logs, progress=False)
+    assert sorted(path.name for path in logs.iterdir()) == ["run-1", "run-2"]
+
+    history = train(
+        new_model(split), split, config, tmp_path / "a", logs, resume=True, progress=False
+    )
+    assert history.log_dir == str(logs / "run-1")
+    events = EventAccumulator(history.log_dir)
+    events.Reload()
+    steps = [event.step for event in events.Scalars("validation/NDCG@10")]
+    assert steps == [row["step"] for row in history.epochs]
 
 
 def test_progress_is_a_line_per_epoch_outside_a_terminal(split, capsys):
