@@ -1,8 +1,16 @@
+import os
+
 import pytest
 import torch
 from helpers import make_log
+from hypothesis import settings
 
 from bert4rec import Sequences, load_movielens
+
+# No time limits: machines are noisy. CI draws the same examples every time, people draw new ones.
+settings.register_profile("people", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "people")
 
 
 @pytest.fixture(autouse=True)

@@ -177,7 +177,7 @@ def test_split_by_time_never_looks_ahead(seed, validation_share, test_share):
         assert "no user has a history before" in str(error)
         return
     moments = np.sort(log["timestamp"])
-    first = moments[int(len(log) * (1 - validation_share - test_share))]
+    first = moments[int(len(log) * (1 - test_share - validation_share))]
     second = moments[int(len(log) * (1 - test_share))]
     assert split.train.times.max() < first
     assert split.train.num_interactions == (log["timestamp"] < first).sum()
