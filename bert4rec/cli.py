@@ -33,7 +33,7 @@ from .movielens import RELEASES, download_movielens, load_movielens
 from .presets import PRESETS, get_preset
 from .recommender import Recommender, item_titles, save_vocabulary
 from .sequences import Sequences
-from .training import TrainingConfig, train
+from .training import CHECKPOINT, TrainingConfig, train
 from .vocabulary import Vocabulary
 
 
@@ -50,6 +50,8 @@ def _unchecked(config: type, **fields) -> type:
         frozen=True,
     )
 
+
+MODEL_FILES = ("config.json", "model.safetensors", CHECKPOINT, "metrics.json", "vocabulary.csv")
 
 # num_items follows from the data and is no option
 _Model = _unchecked(ModelConfig, num_items=(Annotated[int, tyro.conf.Suppress], 1))
@@ -127,13 +129,17 @@ class Train:
         started = time.perf_counter()
         sequences, movies = self.data.load()
         split = sequences.leave_one_out()
-        say(f"{sequences}; {split.num_short_users} users too short for the test", self.json)
+        say(str(sequences), self.json)
         torch.manual_seed(training.seed)
         shape = asdict(self.model) | {"num_items": sequences.num_items}
         model = BERT4Rec(ModelConfig(**shape))
-        save_vocabulary(
-            self.output, sequences.vocabulary, item_titles(sequences.vocabulary, movies)
-        )
+        if not self.resume:
+            # what belongs to another vocabulary must not be found beside the new one
+            for name in MODEL_FILES:
+                (self.output / name).unlink(missing_ok=True)
+        if not (self.output / "vocabulary.csv").exists():
+            titles = item_titles(sequences.vocabulary, movies)
+            save_vocabulary(self.output, sequences.vocabulary, titles)
         with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
             history = train(
                 model, split, training, self.output, self.log_dir / self.output.name,
@@ -154,12 +160,11 @@ class Train:
             "model": asdict(model.config),
             "training": asdict(training),
             "data": {**_plain(self.data), "sha256": sequences.digest(), "split": split.name},
-            "num_short_users": split.num_short_users,
             "curve": history.epochs,
             "best_epoch": history.best_epoch,
             "stopped": history.stopped,
             "seconds": {"training": history.seconds, "total": time.perf_counter() - started},
-            "versions": versions(),
+            "versions": versions(model.device),
         }
         write_atomically(self.output / "metrics.json", json.dumps(record, indent=2).encode())
         print_report(report, self.json)
@@ -273,14 +278,17 @@ def print_report(report: Report, as_json: bool) -> None:
     print(json.dumps(report.to_dict(), indent=2) if as_json else f"\n{report}\n")
 
 
-def versions() -> dict[str, str]:
-    """The versions that decide a result."""
+def versions(device: torch.device) -> dict[str, str]:
+    """The versions and the device that decide a result."""
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else "none"
     return {
         "bert4rec": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "pandas": pd.__version__,
+        "device": str(device),
+        "card": card,
         "threads": str(torch.get_num_threads()),
         "platform": platform.platform(terse=True),
     }

@@ -108,6 +108,7 @@ class Report:
     Attributes:
         protocol: what the target was ranked against.
         num_users, num_items: users ranked, and the catalogue.
+        num_short_users: users that were not ranked because their history is too short to split.
         split: how and which part was held out.
         models: ranks by model; popularity is always among them.
     """
@@ -115,6 +116,7 @@ class Report:
     protocol: str
     num_users: int
     num_items: int
+    num_short_users: int
     split: str
     models: dict[str, Ranks]
 
@@ -129,11 +131,14 @@ class Report:
             "split": self.split,
             "num_users": self.num_users,
             "num_items": self.num_items,
+            "num_short_users": self.num_short_users,
             "models": {name: ranks.metrics() for name, ranks in self.models.items()},
         }
 
     def __str__(self) -> str:
         head = f"{self.split}, {self.protocol}; {self.num_users:,} users, {self.num_items:,} items"
+        if self.num_short_users:
+            head += f"; {self.num_short_users:,} users too short to be ranked"
         return f"{head}\n{self.table().to_string(float_format='{:.4f}'.format)}"
 
 
@@ -231,6 +236,7 @@ def evaluate(
         protocol=negatives.name if negatives else "full ranking, seen items left out",
         num_users=len(holdout),
         num_items=holdout.histories.num_items,
+        num_short_users=holdout.num_short_users,
         split=holdout.name,
         models={
             name: rank_targets(scorer, holdout, negatives, batch_size)

@@ -183,7 +183,7 @@ class Sequences:
 
         The test history includes the validation item, as it would be known by then; training sees
         neither. Users with fewer than 3 items cannot be split: they stay in training and are
-        counted in `num_short_users`.
+        counted in the report (`Holdout.num_short_users`).
 
         What it leaks: a user's last item may be years older than another user's training items, so
         the model learns from what was the future at that time. Compare models by it, and use
@@ -204,12 +204,12 @@ class Sequences:
         last = self.offsets[1:][users] - 1
         validation = self.select(users, known[users])
         test = self.select(users, known[users] + 1)
+        short = self.num_users - len(users)
         return Split(
             train=train,
-            validation=Holdout("validation", validation, self.tokens[last - 1], train),
-            test=Holdout("test", test, self.tokens[last], train),
+            validation=Holdout("validation", validation, self.tokens[last - 1], train, short),
+            test=Holdout("test", test, self.tokens[last], train, short),
             name="leave-one-out",
-            num_short_users=self.num_users - len(users),
         )
 
     def split_by_time(self, validation_share: float = 0.1, test_share: float = 0.1) -> Split:
@@ -261,7 +261,6 @@ class Sequences:
             validation=holdout("validation", train_lengths, known_lengths),
             test=holdout("test", known_lengths, self.lengths),
             name="by time",
-            num_short_users=0,
         )
 
 
@@ -274,12 +273,14 @@ class Holdout:
         histories: the items of each user before the target.
         targets: (num_users,) int32, the token to be ranked.
         train: what the model may learn from (popularity is counted there).
+        num_short_users: users with too few items to be split; they are in training only.
     """
 
     name: str
     histories: Sequences
     targets: np.ndarray
     train: Sequences
+    num_short_users: int = 0
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -295,14 +296,12 @@ class Split:
     Attributes:
         train, validation, test: see `Sequences` and `Holdout`.
         name: the rule that made it.
-        num_short_users: users with too few items to be split, in training only.
     """
 
     train: Sequences
     validation: Holdout
     test: Holdout
     name: str
-    num_short_users: int
 
     def __repr__(self) -> str:
         return (

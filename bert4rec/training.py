@@ -163,7 +163,7 @@ def train(
         split.train, model.config.max_len, config.batch_size, config.mask_prob,
         config.last_item_prob, config.mask_strategy, config.overlap, config.seed, device,
     )  # fmt: skip
-    run = _Run(model.to(device), config, steps=config.epochs * len(batches))
+    run = _Run(model.to(device), config, config.epochs * len(batches), split.train.digest())
     history = History()
     torch.manual_seed(config.seed)
     if config.start_at_popularity:
@@ -256,8 +256,8 @@ def _validations_since_best(history: History) -> int:
 class _Run:
     """The parts that change from step to step: weights, optimiser, step, best weights."""
 
-    def __init__(self, model: BERT4Rec, config: TrainingConfig, steps: int):
-        self.model, self.config, self.steps, self.step = model, config, steps, 0
+    def __init__(self, model: BERT4Rec, config: TrainingConfig, steps: int, data: str):
+        self.model, self.config, self.steps, self.data, self.step = model, config, steps, data, 0
         decay, rest = [], []
         for name, parameter in model.named_parameters():
             matrix = parameter.ndim > 1 and "position_embeddings" not in name
@@ -376,4 +376,8 @@ class _Run:
             for key, value in asdict(self.config).items()
             if key not in ("device", "precision", "compile")
         }
-        return {"model": asdict(self.model.config), "training": training}
+        return {
+            "model": asdict(self.model.config),
+            "training": training,
+            "data": {"data": self.data},
+        }

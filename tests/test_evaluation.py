@@ -192,8 +192,18 @@ def test_the_report_says_what_it_is(split, model):
     assert content["split"] == "test"
     assert list(content["models"]["mine"]) == [*METRICS, "coverage@10"]
     assert str(report).startswith("test, full ranking, seen items left out; 30 users, 40 items\n")
+    assert content["num_short_users"] == 0
     assert report.table().loc["mine", "HR@10"] == content["models"]["mine"]["HR@10"]
     assert evaluate(model, split.test).models.keys() == {"BERT4Rec", "popularity"}
+
+
+def test_users_too_short_are_counted_in_the_report():
+    log = make_log()
+    log = log.drop(log[log["user"] == "u3"].index[2:])
+    split = Sequences.from_interactions(log).leave_one_out()
+    report = evaluate(Popularity(split.train), split.test)
+    assert (report.num_users, report.num_short_users) == (29, 1)
+    assert str(report).splitlines()[0].endswith("; 1 users too short to be ranked")
 
 
 @pytest.mark.parametrize("by", ["uniform", "popular"])

@@ -52,7 +52,7 @@ def test_leave_one_out_by_definition(rows):
         return
     split = sequences.leave_one_out()
     ids = sequences.vocabulary.ids
-    assert split.num_short_users == len(expected) - len(long)
+    assert split.test.num_short_users == len(expected) - len(long)
     for index, user in enumerate(sequences.users):
         cut = -2 if user in long else None
         assert ids(split.train[index]).tolist() == expected[user][:cut]

@@ -161,6 +161,9 @@ def test_resume_refuses_another_configuration(split, tmp_path):
         InputError, match=r"written with another learning_rate\. Train with the same"
     ):
         train(new_model(split), split, changed, tmp_path, resume=True, progress=False)
+    other = Sequences.from_interactions(make_log(seed=7)).leave_one_out()
+    with pytest.raises(InputError, match=r"written with another data\."):
+        train(new_model(other), other, FAST, tmp_path, resume=True, progress=False)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"half a file")
     with pytest.raises(InputError, match=r"checkpoint\.safetensors is damaged"):
         train(new_model(split), split, FAST, tmp_path, resume=True, progress=False)
@@ -210,7 +213,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_cause(split):
 def test_the_learning_rate_rises_and_falls(split):
     for schedule, end in (("cosine", 0.0), ("linear", 0.0), ("constant", 3e-3)):
         config = dataclasses.replace(FAST, warmup_share=0.1, schedule=schedule)
-        run = training._Run(new_model(split), config, steps=100)
+        run = training._Run(new_model(split), config, steps=100, data="")
         rates = [run.rate(step) for step in range(1, 101)]
         assert rates[:3] == pytest.approx([3e-4, 6e-4, 9e-4])
         assert max(rates) == pytest.approx(3e-3)
@@ -220,7 +223,7 @@ def test_the_learning_rate_rises_and_falls(split):
 
 def test_no_weight_decay_on_biases_norms_and_positions(split):
     model = new_model(split)
-    run = training._Run(model, FAST, steps=10)
+    run = training._Run(model, FAST, steps=10, data="")
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decayed, rest = (
         {names[id(p)] for p in group["params"]} for group in run.optimizer.param_groups
