@@ -159,12 +159,13 @@ def time_values(column: pd.Series, name: str) -> np.ndarray:
     return column.to_numpy()
 
 
+# low_memory=False: in pieces, a column of ids could be numbers in one piece and texts in another.
 def _csv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path)
+    return pd.read_csv(path, low_memory=False)
 
 
 def _tsv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, sep="\t")
+    return pd.read_csv(path, sep="\t", low_memory=False)
 
 
 def _parquet(path: Path) -> pd.DataFrame:
@@ -172,7 +173,7 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _inter(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, sep="\t")
+    frame = pd.read_csv(path, sep="\t", low_memory=False)
     if not all(":" in column for column in frame.columns):
         raise ValueError(f"its header must be name:type fields, found {list(frame.columns)}")
     return frame.rename(columns=lambda column: column.split(":")[0])

@@ -59,6 +59,14 @@ def test_real_files(name, users, items, interactions):
     assert counted == (users, items, interactions)
 
 
+def test_ids_of_a_long_column_have_one_type(tmp_path):
+    """pandas reads long files in pieces and would give numbers at first, texts further down."""
+    path = tmp_path / "long.csv"
+    rows = "".join(f"{user},{user % 7}\n" for user in range(300_000))
+    path.write_text("user,item\n" + rows + "guest,1\n")
+    assert {type(user) for user in read_interactions(path)["user"]} == {str}
+
+
 def test_absent_file_suggests_a_name(tmp_path):
     (tmp_path / "ratings.csv").write_text("")
     with pytest.raises(InputError, match=r"no file .*rating\.csv.*Did you mean 'ratings\.csv'"):
