@@ -213,11 +213,11 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_cause(split):
 def test_bf16_learns_like_float32(split):
     losses = []
     for precision in ("float32", "bf16"):
-        config = dataclasses.replace(FAST, precision=precision, epochs=10)
+        config = dataclasses.replace(FAST, precision=precision, epochs=50)
         history = train(new_model(split, dropout=0.0), split, config, progress=False)
         losses.append(history.epochs[-1]["loss"])
-    assert losses[0] < history.epochs[0]["loss"]
-    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+        assert losses[-1] < 0.8 * history.epochs[0]["loss"]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
 def test_the_learning_rate_rises_and_falls(split):
