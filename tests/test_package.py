@@ -70,3 +70,21 @@ def test_the_lock_pins_everything_the_project_asks_for():
     environment = (ROOT / "environment.yml").read_text()
     assert "requirements.lock" in environment
     assert "://" not in lock
+
+
+def test_the_figures_in_the_readme_are_the_recorded_ones():
+    import json
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    small = json.loads((ROOT / "results" / "tutorial-small.json").read_text())
+    large = json.loads((ROOT / "results" / "ml-1m-24-epochs.json").read_text())
+    popular = large["reports on sampled negatives"][0]["models"]
+    for name, full in large["report"]["models"].items():
+        values = [metrics[m] for metrics in (full, popular[name]) for m in ("NDCG@10", "HR@10")]
+        assert f"| {name} | " + " | ".join(f"{v:.4f}" for v in values) + " |" in readme
+    for name, metrics in small["report"]["models"].items():
+        assert f"| {name} | " + " | ".join(f"{v:.4f}" for v in metrics.values()) + " |" in readme
+    for record in (small, large):
+        assert record["seed"] == 0
+        assert {"command", "model", "training", "curve", "versions", "seconds"} <= set(record)
+        assert len(record["data"]["sha256"]) == 64
