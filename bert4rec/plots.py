@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from .cloze import IGNORE
 from .evaluation import Ranks, Report
-from .model import BERT4Rec
 from .sequences import Sequences
 from .training import History
 from .vocabulary import PAD
@@ -129,18 +128,6 @@ def attention(weights: torch.Tensor, names: Sequence[str], title: str = "") -> F
     figure.colorbar(image, ax=axes[0].tolist(), label="attention", shrink=0.8)
     if title:
         figure.suptitle(title)
-    return figure
-
-
-def position_similarity(model: BERT4Rec) -> Figure:
-    """Cosine similarity between the position embeddings: near positions should be alike."""
-    table = model.model.embedding.position_embeddings.weight.detach().cpu()
-    table = torch.nn.functional.normalize(table, dim=1)
-    figure, axes = _figure(size=(4.8, 4))
-    image = axes.imshow((table @ table.T).numpy(), cmap="cividis", vmin=-1, vmax=1)
-    axes.set(xlabel="position, counted back from the newest", ylabel="position")
-    axes.grid(False)
-    figure.colorbar(image, label="cosine similarity")
     return figure
 
 

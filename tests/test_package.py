@@ -88,3 +88,11 @@ def test_the_figures_in_the_readme_are_the_recorded_ones():
         assert record["seed"] == 0
         assert {"command", "model", "training", "curve", "versions", "seconds"} <= set(record)
         assert len(record["data"]["sha256"]) == 64
+
+
+def test_every_figure_is_shown_in_a_notebook():
+    shown = "".join(path.read_text() for path in (ROOT / "notebooks").glob("*.ipynb"))
+    tree = ast.parse((ROOT / "bert4rec" / "plots.py").read_text())
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            assert f"plots.{node.name}(" in shown, node.name
