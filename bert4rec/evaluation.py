@@ -10,6 +10,7 @@ mislead); McSherry and Najork 2008 (metrics under ties).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,18 +70,17 @@ class Ranks:
         Raises:
             InputError: the metric is not one of these.
         """
-        name, _, cutoff = metric.partition("@")
-        if (name == "MRR") == bool(cutoff) or not (cutoff or "1").isdigit() or cutoff == "0":
+        parts = re.fullmatch(r"(HR|NDCG)@([1-9]\d*)|MRR", metric)
+        if not parts:
             raise InputError(f"the metric {metric!r} is not HR@k, NDCG@k or MRR.")
+        name, cutoff = parts.groups()
         rank = np.arange(1, int((self.above + self.tied).max(initial=1)) + 1)
-        gains = {
-            "HR": np.ones(len(rank)),
-            "NDCG": 1 / np.log2(rank + 1),
-            "MRR": 1 / rank,
-        }
-        if name not in gains:
-            raise InputError(f"the metric {metric!r} is not HR@k, NDCG@k or MRR.")
-        gain = gains[name] * (rank <= int(cutoff)) if cutoff else gains[name]
+        if name == "HR":
+            gain = np.ones(len(rank))
+        else:
+            gain = 1 / np.log2(rank + 1) if name == "NDCG" else 1 / rank
+        if cutoff:
+            gain = gain * (rank <= int(cutoff))
         # The mean of the gains at ranks above + 1 … above + tied, as a difference of running sums.
         total = np.concatenate([[0.0], np.cumsum(gain)])
         return (total[self.above + self.tied] - total[self.above]) / self.tied

@@ -114,13 +114,7 @@ def id_codes(
     Raises:
         InputError: an id is missing, or the ids are of several types.
     """
-    missing = column.isna().to_numpy()
-    if missing.any():
-        raise InputError(
-            f"column {name!r} has {missing.sum():,} missing ids, the first in row "
-            f"{int(np.argmax(missing))} (counted from 0). Drop them: "
-            f"interactions.dropna(subset=[{name!r}])."
-        )
+    _check_complete(column, name, "ids")
     if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
         column = column.astype("int64")  # a column that once had gaps turns whole ids into floats
     if known is not None:
@@ -143,12 +137,7 @@ def time_values(column: pd.Series, name: str) -> np.ndarray:
     Raises:
         InputError: a time is missing, or they are neither numbers nor dates.
     """
-    missing = column.isna().to_numpy()
-    if missing.any():
-        raise InputError(
-            f"column {name!r} has {missing.sum():,} missing times, the first in row "
-            f"{int(np.argmax(missing))} (counted from 0). Drop them, or leave the column out."
-        )
+    _check_complete(column, name, "times")
     if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column)):
         raise InputError(
             f"column {name!r} holds {column.iloc[0]!r}, which is not a number or a date. Convert "
@@ -157,6 +146,16 @@ def time_values(column: pd.Series, name: str) -> np.ndarray:
     if pd.api.types.is_datetime64_any_dtype(column):
         return column.to_numpy("datetime64[ns]").astype(np.int64)
     return column.to_numpy()
+
+
+def _check_complete(column: pd.Series, name: str, what: str) -> None:
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise InputError(
+            f"column {name!r} has {missing.sum():,} missing {what}, the first in row "
+            f"{int(np.argmax(missing))} (counted from 0). Drop them: "
+            f"interactions.dropna(subset=[{name!r}])."
+        )
 
 
 # low_memory=False: in pieces, a column of ids could be numbers in one piece and texts in another.

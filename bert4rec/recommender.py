@@ -150,11 +150,10 @@ class Recommender:
     def _token(self, entry: object) -> int | None:
         if not isinstance(entry, str):
             return int(self.vocabulary.tokens([entry])[0]) if entry in self.vocabulary else None
-        found = self._by_title.get(plain_title(entry), [])
-        exact = [
-            token for token in found if plain_title(self.titles[token - 1]) == plain_title(entry)
-        ]
-        found = exact or found
+        plain = plain_title(entry)
+        found = self._by_title.get(plain, [])
+        # a whole title wins over one that would fit without its year
+        found = [t for t in found if plain_title(self.titles[t - 1]) == plain] or found
         if len(found) > 1:
             several = "; ".join(
                 f"{self.titles[token - 1]!r} (id {self.vocabulary.ids([token])[0]})"
