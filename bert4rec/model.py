@@ -336,7 +336,7 @@ class BERT4Rec(nn.Module):
         """
         share = (counts + 0.5) / (counts + 0.5).sum()  # an item never seen must not be impossible
         with torch.no_grad():
-            self.out.bias.copy_(torch.from_numpy(np.log(share)))
+            self.out.bias.copy_(torch.from_numpy(np.log(share)).float())
 
     def save(self, folder: str | Path, **extra: object) -> None:
         """Write model.safetensors and config.json (with `extra` entries) into a folder.

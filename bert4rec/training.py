@@ -131,6 +131,9 @@ def train(
 ) -> History:
     """Train a model on the cloze task and leave the best weights, by validation, in it.
 
+    Seeds torch's global generator, which dropout draws from, with `config.seed`. The weights that
+    the model starts from are the caller's: call `torch.manual_seed` before building it.
+
     Args:
         model: is moved to the device and changed in place.
         split: `split.train` to learn from, `split.validation` to choose by. The test is not
