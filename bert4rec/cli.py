@@ -32,7 +32,7 @@ from .model import BERT4Rec, ModelConfig
 from .movielens import RELEASES, download_movielens, load_movielens
 from .presets import PRESETS, get_preset
 from .recommender import Recommender, item_titles, save_vocabulary
-from .sequences import Sequences
+from .sequences import Holdout, Sequences
 from .training import CHECKPOINT, TrainingConfig, train
 from .vocabulary import Vocabulary
 
@@ -78,7 +78,7 @@ class DataOptions:
     titles: Path | None = None
     """A .csv or .tsv file with an item and a title column, for data that is not MovieLens."""
 
-    def load(self, vocabulary: Vocabulary | None = None) -> tuple[Sequences, pd.DataFrame | None]:
+    def read(self) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         """Read the log and, where there are any, the titles."""
         if self.data in RELEASES:
             interactions, movies = load_movielens(self.data)
@@ -89,13 +89,16 @@ class DataOptions:
                 f"--data {self.data!r} is neither a file nor a MovieLens release "
                 f"({', '.join(RELEASES)})."
             )
-        if self.titles is not None:
-            movies = read_interactions(self.titles)
-        sequences = Sequences.from_interactions(
+        return interactions, movies if self.titles is None else read_interactions(self.titles)
+
+    def sequences(
+        self, interactions: pd.DataFrame, vocabulary: Vocabulary | None = None
+    ) -> Sequences:
+        """Build the sequences of a log, of the items of a vocabulary if one is given."""
+        return Sequences.from_interactions(
             interactions, self.user, self.item, self.time,
             self.min_user_count, self.min_item_count, vocabulary,
         )  # fmt: skip
-        return sequences, movies
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ class Train:
         training = TrainingConfig(**asdict(self.training))
         ModelConfig(**asdict(self.model))  # a bad value is said before anything is read
         started = time.perf_counter()
-        sequences, movies = self.data.load()
+        interactions, movies = self.data.read()
+        sequences = self.data.sequences(interactions)
         split = sequences.leave_one_out()
         say(str(sequences), self.json)
         torch.manual_seed(training.seed)
@@ -151,9 +155,7 @@ class Train:
             f"best validation NDCG@10 {history.best_ndcg:.4f} in epoch {history.best_epoch}",
             self.json,
         )
-        report = evaluate(
-            {"BERT4Rec": model, "item transitions": ItemTransitions(split.train)}, split.test
-        )
+        report = report_beside_baselines(model, split.test)
         record = {
             "report": report.to_dict(),
             "seed": training.seed,
@@ -197,12 +199,12 @@ class Evaluate:
         options = DataOptions(**stored or {})
         if self.data is not None:
             options = dataclasses.replace(options, data=self.data)
-        sequences, _ = options.load()
+        interactions, _ = options.read()
+        sequences = options.sequences(interactions)
         if sequences.vocabulary != recommender.vocabulary:
-            sequences, _ = options.load(recommender.vocabulary)
-        split = sequences.leave_one_out()
-        models = {"BERT4Rec": recommender.model, "item transitions": ItemTransitions(split.train)}
-        report = evaluate(models, getattr(split, self.split), self.protocol)
+            sequences = options.sequences(interactions, recommender.vocabulary)
+        holdout = getattr(sequences.leave_one_out(), self.split)
+        report = report_beside_baselines(recommender.model, holdout, self.protocol)
         print_report(report, self.json)
 
 
@@ -272,6 +274,12 @@ def main(args: list[str] | None = None) -> int:
 def say(text: str, quiet: bool = False) -> None:
     """Print a remark: to standard error where standard output must hold the result alone."""
     print(text, file=sys.stderr if quiet else sys.stdout, flush=True)
+
+
+def report_beside_baselines(model: BERT4Rec, holdout: Holdout, protocol: str = "full") -> Report:
+    """Evaluate a model beside item transitions; `evaluate` adds popularity."""
+    models = {"BERT4Rec": model, "item transitions": ItemTransitions(holdout.train)}
+    return evaluate(models, holdout, protocol)
 
 
 def print_report(report: Report, as_json: bool) -> None:

@@ -91,11 +91,10 @@ def hide(
     Returns:
         inputs and labels, both (batch, length); labels are IGNORE outside the chosen positions.
     """
+    _check_strategy(strategy)
     labels = torch.where(masked, tokens, IGNORE)
     if strategy == "mask":
         return torch.where(masked, num_items + 1, tokens), labels
-    if strategy != "80-10-10":
-        raise InputError(f"mask_strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}.")
     fate = torch.rand(tokens.shape, generator=generator, device=tokens.device)
     other = torch.randint(1, num_items + 1, tokens.shape, generator=generator, device=tokens.device)
     shown = torch.where(fate < 0.8, num_items + 1, torch.where(fate < 0.9, other, tokens))
@@ -110,6 +109,10 @@ def check_cloze(mask_prob: float, last_item_prob: float = 0.0, strategy: str = "
         )
     if not 0 <= last_item_prob <= 1:
         raise InputError(f"last_item_prob must lie in [0, 1], not {last_item_prob}.")
+    _check_strategy(strategy)
+
+
+def _check_strategy(strategy: str) -> None:
     if strategy not in STRATEGIES:
         raise InputError(f"mask_strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}.")
 

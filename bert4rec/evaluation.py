@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -109,7 +109,7 @@ class Report:
         protocol: what the target was ranked against.
         num_users, num_items: users ranked, and the catalogue.
         num_short_users: users that were not ranked because their history is too short to split.
-        split: how and which part was held out.
+        split: which part was held out.
         models: ranks by model; popularity is always among them.
     """
 
@@ -152,7 +152,7 @@ class Negatives:
     """
 
     tokens: np.ndarray
-    name: str = field(default="given negatives")
+    name: str = "given negatives"
 
     @classmethod
     def sample(
@@ -259,7 +259,7 @@ def rank_targets(
         scores = score_histories(scorer, holdout.histories, users)
         targets = torch.from_numpy(holdout.targets[users]).long().to(scores.device)[:, None]
         target_scores = scores.gather(1, targets)
-        if target_scores.isnan().any() or scores.isnan().any():
+        if scores.isnan().any():
             raise FloatingPointError(f"{type(scorer).__name__} gave scores that are not numbers.")
         if negatives is None:
             hide_seen(scores, holdout.histories, users)

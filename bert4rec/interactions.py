@@ -20,6 +20,7 @@ KNOWN_COLUMNS = {
     "user": ("user", "userid", "reviewerid", "customerid", "visitorid", "sessionid"),
     "item": ("item", "itemid", "movieid", "productid", "asin", "parentasin", "trackid"),
     "time": ("timestamp", "time", "datetime", "date", "unixreviewtime", "ts"),
+    "title": ("title", "movietitle", "name"),
 }
 COMPRESSED = {".gz", ".xz", ".bz2", ".zst", ".zip"}
 FORMATS = ".csv, .tsv, .parquet, .inter (RecBole) or .txt (`user item` lines)"
@@ -87,8 +88,7 @@ def find_columns(
                 )
             found[role] = given
             continue
-        plain = {str(column).lower().replace("_", ""): column for column in frame.columns}
-        found[role] = next((plain[name] for name in KNOWN_COLUMNS[role] if name in plain), None)
+        found[role] = known_column(frame, role)
         if found[role] is None and role != "time":
             raise InputError(
                 f"no column looks like the {role}; the columns are "
@@ -96,6 +96,12 @@ def find_columns(
                 + did_you_mean(role, frame.columns)
             )
     return found["user"], found["item"], found["time"]
+
+
+def known_column(frame: pd.DataFrame, role: str) -> str | None:
+    """Return the column whose name is in common use for a role of KNOWN_COLUMNS, or None."""
+    plain = {str(column).lower().replace("_", ""): column for column in frame.columns}
+    return next((plain[name] for name in KNOWN_COLUMNS[role] if name in plain), None)
 
 
 def id_codes(

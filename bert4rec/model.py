@@ -385,8 +385,11 @@ class BERT4Rec(nn.Module):
                 f"the sequence is {tokens.shape[1]} long, max_len is {self.config.max_len}; pass "
                 f"the newest items: tokens[:, -{self.config.max_len}:]."
             )
-        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) <= highest:
-            wrong = int(tokens.min()) if int(tokens.min()) < 0 else int(tokens.max())
+        if not tokens.numel():
+            return
+        low, high = (int(value) for value in tokens.aminmax())
+        if low < 0 or high > highest:
+            wrong = low if low < 0 else high
             raise InputError(
                 f"token {wrong} is not in the vocabulary: 0 is [PAD], 1 … {self.config.num_items} "
                 f"are items, {self.config.mask_token} is [MASK]"

@@ -183,13 +183,8 @@ def read_release(source: str | Path, layout: str) -> tuple[pd.DataFrame, pd.Data
         InputError: `source` is not a whole archive, lacks a file, or a file is not in the layout.
     """
     source = Path(source)
-    readers = {
-        "csv": (("ratings.csv", _csv_ratings), ("movies.csv", _csv_movies)),
-        "dat": (("ratings.dat", _dat_ratings), ("movies.dat", _dat_movies)),
-        "tab": (("u.data", _tab_ratings), ("u.item", _tab_movies)),
-    }
     tables = []
-    for member, read in readers[layout]:
+    for member, read in LAYOUTS[layout]:
         with _open(source, member) as file:
             try:
                 tables.append(read(file))
@@ -223,9 +218,9 @@ def _embedded_folder() -> Path:
 
 
 def _find(release: Release, folder: Path) -> Path | None:
-    ratings = {"csv": "ratings.csv", "dat": "ratings.dat", "tab": "u.data"}[release.layout]
+    (ratings, _), _ = LAYOUTS[release.layout]
     for place in (folder / release.folder, folder):
-        if (place / ratings).exists() or (place / f"{ratings}.gz").exists():
+        if _plain_or_gz(place, ratings):
             return place
     archive = folder / release.archive
     if archive.exists():
@@ -247,18 +242,20 @@ def _check_digest(archive: Path, release: Release) -> None:
         )
 
 
+def _plain_or_gz(folder: Path, name: str) -> Path | None:
+    places = (folder / name, folder / f"{name}.gz")
+    return next((place for place in places if place.exists()), None)
+
+
 @contextmanager
 def _open(source: Path, member: str) -> Iterator[IO[bytes]]:
     """Open one file of an archive or folder for reading bytes; `member.gz` will do as well."""
     if source.is_dir():
-        if (source / member).exists():
-            with (source / member).open("rb") as file:
-                yield file
-        elif (source / f"{member}.gz").exists():
-            with gzip.open(source / f"{member}.gz", "rb") as file:
-                yield file
-        else:
+        path = _plain_or_gz(source, member)
+        if path is None:
             raise InputError(f"{source} has no file {member}; it belongs to this release.")
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            yield file
         return
     try:
         archive = zipfile.ZipFile(source)
@@ -281,14 +278,13 @@ def _csv_ratings(file: IO[bytes]) -> pd.DataFrame:
 
 
 def _csv_movies(file: IO[bytes]) -> pd.DataFrame:
-    movies = pd.read_csv(
+    return pd.read_csv(
         file,
         usecols=["movieId", "title", "genres"],
         dtype={"movieId": "int32", "title": str, "genres": str},
         keep_default_na=False,
         encoding="utf-8",
     )
-    return movies
 
 
 def _dat_ratings(file: IO[bytes]) -> pd.DataFrame:
@@ -329,3 +325,11 @@ def _movies(rows: Iterator[list[str]]) -> pd.DataFrame:
             raise ValueError(f"line {number}: expected movie, title and genres, found {row}")
     movies = pd.DataFrame(rows, columns=["movieId", "title", "genres"])
     return movies.astype({"movieId": "int32"})
+
+
+# for each layout the files of ratings and of movies, and how they are read
+LAYOUTS = {
+    "csv": (("ratings.csv", _csv_ratings), ("movies.csv", _csv_movies)),
+    "dat": (("ratings.dat", _dat_ratings), ("movies.dat", _dat_movies)),
+    "tab": (("u.data", _tab_ratings), ("u.item", _tab_movies)),
+}

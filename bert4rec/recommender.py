@@ -17,8 +17,8 @@ import pandas as pd
 import torch
 
 from .errors import InputError, closest
-from .files import read_config, write_atomically
-from .interactions import KNOWN_COLUMNS
+from .files import write_atomically
+from .interactions import known_column
 from .model import BERT4Rec
 from .vocabulary import Vocabulary
 
@@ -133,7 +133,7 @@ class Recommender:
         Raises:
             InputError: a file is missing or damaged, or the files do not belong together.
         """
-        read_config(folder)  # first: its message is the one for a folder that holds no model
+        model = BERT4Rec.load(folder, device)
         path = Path(folder) / "vocabulary.csv"
         try:
             # what pandas would take for a missing value ("NA", "None") is a title here
@@ -145,7 +145,7 @@ class Recommender:
             raise InputError(f"{path} is missing or damaged: {error}") from error
         vocabulary = Vocabulary(items.to_numpy(object) if as_text else items.to_numpy())
         movies = pd.DataFrame({"item": vocabulary.items, "title": titles})
-        return cls(BERT4Rec.load(folder, device), vocabulary, movies)
+        return cls(model, vocabulary, movies)
 
     def _token(self, entry: object) -> int | None:
         if not isinstance(entry, str):
@@ -180,9 +180,7 @@ def item_titles(vocabulary: Vocabulary, movies: pd.DataFrame | None) -> list[str
     """
     if movies is None:
         return [str(item) for item in vocabulary.items]
-    plain = {str(column).lower().replace("_", ""): column for column in movies.columns}
-    item = next((plain[name] for name in KNOWN_COLUMNS["item"] if name in plain), None)
-    title = next((plain[name] for name in ("title", "movietitle", "name") if name in plain), None)
+    item, title = known_column(movies, "item"), known_column(movies, "title")
     if item is None or title is None:
         raise InputError(
             f"the table of titles needs an item and a title column; it has {list(movies.columns)}. "

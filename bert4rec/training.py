@@ -166,7 +166,8 @@ def train(
         split.train, model.config.max_len, config.batch_size, config.mask_prob,
         config.last_item_prob, config.mask_strategy, config.overlap, config.seed, device,
     )  # fmt: skip
-    run = _Run(model.to(device), config, config.epochs * len(batches), split.train.digest())
+    data = split.train.digest() if output is not None else ""  # only a checkpoint needs it
+    run = _Run(model.to(device), config, config.epochs * len(batches), data)
     history = History()
     torch.manual_seed(config.seed)
     if config.start_at_popularity:
