@@ -2,6 +2,7 @@
 
 from .baselines import ItemTransitions, Popularity
 from .cloze import IGNORE, ClozeBatches, choose_masked, hide, windows
+from .devices import pick_device
 from .errors import InputError
 from .evaluation import METRICS, Negatives, Ranks, Report, evaluate, rank_targets
 from .interactions import read_interactions
@@ -10,7 +11,7 @@ from .movielens import download_movielens, load_movielens
 from .presets import PRESETS, get_preset
 from .recommender import Recommender
 from .sequences import Holdout, Sequences, Split
-from .training import History, TrainingConfig, pick_device, train
+from .training import History, TrainingConfig, train
 from .vocabulary import PAD, Vocabulary
 
 __version__ = "0.1.0"

@@ -6,7 +6,6 @@ the same config, data and number of CPU threads give the same weights, bit for b
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import time
@@ -18,10 +17,13 @@ import torch
 from torch import nn
 
 from .cloze import ClozeBatches, check_cloze
+from .devices import keep_freed_memory, pick_device, pick_precision
 from .errors import InputError
 from .evaluation import rank_targets
 from .files import read_tensors, write_tensors
 from .model import BERT4Rec
+from .neighbours import neighbour_vectors
+from .optimizers import Muon
 from .progress import Reporter, new_run_folder
 from .sequences import Split
 
@@ -36,10 +38,12 @@ class TrainingConfig:
     """Passes over all training windows."""
     batch_size: int = 128
     """Windows of histories in a step."""
+    optimizer: str = "adamw"
+    """"adamw", or "muon": Muon for the matrices in the encoders, AdamW for the rest."""
     learning_rate: float = 1e-3
-    """Peak of AdamW's learning rate."""
+    """Peak of the learning rate."""
     weight_decay: float = 0.01
-    """AdamW's weight decay; biases, norms and embeddings of positions have none."""
+    """The optimiser's weight decay; biases, norms and embeddings of positions have none."""
     warmup_share: float = 0.05
     """Share of all steps in which the rate rises from 0 to its peak."""
     schedule: str = "cosine"
@@ -56,6 +60,9 @@ class TrainingConfig:
     """Largest norm of the gradient; it is scaled down to it."""
     start_at_popularity: bool = True
     """Start the output bias at the log popularity of the items."""
+    start_at_neighbours: int = 0
+    """Start the item embeddings from counts of the items that stand up to so many steps apart in
+    the histories (see neighbours.py); 0 starts them at random."""
     validate_every: int = 1
     """Epochs between validations (full ranking, NDCG@10)."""
     patience: int = 0
@@ -76,7 +83,7 @@ class TrainingConfig:
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}.")
-        for name in ("weight_decay", "patience"):
+        for name in ("weight_decay", "patience", "start_at_neighbours"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, it is {getattr(self, name)}.")
         for name in ("warmup_share", "overlap"):
@@ -84,6 +91,7 @@ class TrainingConfig:
                 raise InputError(f"{name} must lie in [0, 1), not {getattr(self, name)}.")
         for name, choices in (
             ("schedule", ("cosine", "linear", "constant")),
+            ("optimizer", ("adamw", "muon")),
             ("precision", ("auto", "float32", "bf16")),
         ):
             if getattr(self, name) not in choices:
@@ -161,7 +169,9 @@ def train(
             f"the model has num_items={model.config.num_items}, the data {split.train.num_items}."
         )
     device = pick_device(config.device)
-    autocast = _precision(config.precision, device)
+    autocast = pick_precision(config.precision, device)
+    if device.type == "cpu":
+        keep_freed_memory()
     batches = ClozeBatches(
         split.train, model.config.max_len, config.batch_size, config.mask_prob,
         config.last_item_prob, config.mask_strategy, config.overlap, config.seed, device,
@@ -170,12 +180,18 @@ def train(
     run = _Run(model.to(device), config, config.epochs * len(batches), data)
     history = History()
     torch.manual_seed(config.seed)
-    if config.start_at_popularity:
-        model.start_at_popularity(split.train.item_counts())
-    if output is not None:
-        output = Path(output)
-        if resume and (output / CHECKPOINT).exists():
-            history = run.restore(output / CHECKPOINT)
+    started = time.perf_counter()
+    output = None if output is None else Path(output)
+    if resume and output is not None and (output / CHECKPOINT).exists():
+        history = run.restore(output / CHECKPOINT)
+        started -= history.seconds
+    else:
+        if config.start_at_popularity:
+            model.start_at_popularity(split.train.item_counts())
+        if config.start_at_neighbours:
+            size = model.config.hidden_size
+            vectors = neighbour_vectors(split.train, size, config.start_at_neighbours)
+            model.start_at_neighbours(vectors)
     loss_of = torch.compile(model.loss, dynamic=True) if config.compile else model.loss
 
     if log_dir is None:
@@ -185,7 +201,6 @@ def train(
     with Reporter(
         config.epochs, len(batches), len(history.epochs), history.log_dir, progress
     ) as reporter:
-        started = time.perf_counter() - history.seconds
         try:
             for epoch in range(len(history.epochs) + 1, config.epochs + 1):
                 if config.patience and _validations_since_best(history) >= config.patience:
@@ -226,33 +241,6 @@ def train(
     return history
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """Return a device by name; "auto" takes CUDA, then Apple's MPS, then the CPU.
-
-    Raises:
-        InputError: the device is not there.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"the device {name!r} cannot be used: {str(error).splitlines()[0]} Use 'auto' or 'cpu'."
-        ) from error
-
-
-def _precision(name: str, device: torch.device) -> contextlib.AbstractContextManager:
-    # A CPU is never asked whether it has bf16: there float32 is the faster choice anyway.
-    wanted = name == "bf16" or (
-        name == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    return torch.autocast(device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
-
-
 def _validations_since_best(history: History) -> int:
     return sum("NDCG@10" in row and row["epoch"] > history.best_epoch for row in history.epochs)
 
@@ -262,18 +250,25 @@ class _Run:
 
     def __init__(self, model: BERT4Rec, config: TrainingConfig, steps: int, data: str):
         self.model, self.config, self.steps, self.data, self.step = model, config, steps, data, 0
-        decay, rest = [], []
+        encoders, tables, rest = [], [], []
         for name, parameter in model.named_parameters():
-            matrix = parameter.ndim > 1 and "position_embeddings" not in name
-            (decay if matrix else rest).append(parameter)
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": decay, "weight_decay": config.weight_decay},
-                {"params": rest, "weight_decay": 0.0},
-            ],
-            lr=config.learning_rate,
-            fused=decay[0].device.type in ("cpu", "cuda"),
-        )
+            if parameter.ndim == 1 or "position_embeddings" in name:
+                rest.append(parameter)
+            else:
+                (encoders if "transformer_encoders" in name else tables).append(parameter)
+        muon = config.optimizer == "muon"
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                [
+                    {"params": tables if muon else [*tables, *encoders]},
+                    {"params": rest, "weight_decay": 0.0},
+                ],
+                weight_decay=config.weight_decay,
+                fused=rest[0].device.type in ("cpu", "cuda"),
+            )
+        ]
+        if muon:
+            self.optimizers.append(Muon(encoders, weight_decay=config.weight_decay))
         self.best = self._copy()
 
     def rate(self, step: int) -> float:
@@ -292,9 +287,10 @@ class _Run:
     def update(self, loss: torch.Tensor) -> torch.Tensor:
         """One step of the optimiser; returns the loss, detached."""
         self.step += 1
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(self.step)
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate(self.step)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         loss = loss.detach()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
@@ -306,7 +302,8 @@ class _Run:
                 f"(warmup_share={self.config.warmup_share}), or too low a precision "
                 "(try precision='float32'). The last checkpoint is untouched."
             )
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         return loss
 
     def _copy(self) -> dict[str, torch.Tensor]:
@@ -322,8 +319,10 @@ class _Run:
         """Write everything that is needed to go on exactly, as tensors and JSON, no pickle."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        for number, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+        for which, optimizer in enumerate(self.optimizers):
+            for number, state in optimizer.state_dict()["state"].items():
+                prefix = f"optimizer.{which}.{number}."
+                tensors |= {prefix + name: value for name, value in state.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -361,12 +360,13 @@ class _Run:
 
         self.model.load_state_dict(part("model."))
         self.best = {name: value.to(self.model.device) for name, value in part("best.").items()}
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in part("optimizer.").items():
-            number, key = name.split(".")
-            state.setdefault(int(number), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for which, optimizer in enumerate(self.optimizers):
+            state: dict[int, dict[str, torch.Tensor]] = {}
+            for name, value in part(f"optimizer.{which}.").items():
+                number, key = name.split(".")
+                state.setdefault(int(number), {})[key] = value
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["random.cuda"])
