@@ -1,6 +1,8 @@
 # make lab    set everything up and open the notebooks in JupyterLab
 # make test   set everything up and run all tests, the notebooks among them
 # make train  train on the embedded ratings, print the report, recommend
+# make benchmark DATA=ml-1m.txt.xz        compare the speed with other implementations
+# make gpu-benchmark DATA=ml-1m.txt.xz    speed on a GPU, and the time to the published quality
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +12,7 @@ READY := $(VENV)/.ready
 # The compared run of the notebooks: one thread and no GPU, so that numbers agree everywhere.
 SAME := OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 
-.PHONY: lab test train notebooks lint format lock clean
+.PHONY: lab test train benchmark gpu-benchmark notebooks lint format lock clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_explore_movielens.ipynb $(LAB_ARGS)
@@ -22,6 +24,21 @@ train: $(READY)
 	$(BIN)/bert4rec train --data small --preset tutorial --output runs/make-train --overwrite
 	$(BIN)/bert4rec recommend --model runs/make-train "Toy Story (1995)" "Lion King, The (1994)" \
 		"Aladdin (1992)" "Jurassic Park (1993)" "Apollo 13 (1995)"
+
+# The peers live in environments of their own: what they need contradicts each other, and ours.
+benchmark: $(READY) .venv-peers/.ready .venv-recbole/.ready
+	$(BIN)/python benchmarks/training_speed.py --data $(DATA) --peers .venv-peers/bin/python \
+		--recbole .venv-recbole/bin/python --output results/training-speed.json
+	$(BIN)/python benchmarks/other_times.py --data $(DATA) --output results/other-times.json
+
+.venv-%/.ready: benchmarks/requirements-%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet --requirement $<
+	@touch $@
+
+# Needs nothing but this folder and a Python with torch, numpy, pandas and safetensors.
+gpu-benchmark:
+	$(PYTHON) benchmarks/gpu.py --data $(DATA) --output results
 
 # Run all notebooks again, in place. A second run changes nothing that is compared.
 notebooks: $(READY)

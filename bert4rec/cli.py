@@ -24,9 +24,10 @@ import tyro
 
 from . import __version__
 from .baselines import ItemTransitions
+from .devices import keep_freed_memory
 from .errors import InputError
 from .evaluation import Report, evaluate
-from .files import read_config, write_atomically
+from .files import model_folder, read_config, write_atomically
 from .interactions import read_interactions
 from .model import BERT4Rec, ModelConfig
 from .movielens import RELEASES, download_movielens, load_movielens
@@ -178,19 +179,21 @@ class Evaluate:
     """Rank the held-out items with a trained model, beside popularity and item transitions."""
 
     model: Path
-    """The folder of a trained model."""
+    """The folder of a trained model, or ml-1m: the weights that travel with the package."""
     data: str | None = None
     """A MovieLens release or a file. Default: what the model was trained on."""
     split: Literal["test", "validation"] = "test"
     """Which held-out items are ranked."""
     protocol: str = "full"
     """"full" (against all unseen items), "uniform-100" or "popular-100" (sampled negatives)."""
+    ranks: Path | None = None
+    """A .csv file to write each user's rank to, a column per model, for tests of your own."""
     json: bool = False
     """Print the report as JSON."""
 
     def run(self) -> None:
         recommender = Recommender.load(self.model)
-        stored = read_config(self.model).get("data")
+        stored = read_config(model_folder(self.model)).get("data")
         if stored is None and self.data is None:
             raise InputError(
                 f"{self.model}/config.json does not say what the model was trained on; name it "
@@ -201,10 +204,19 @@ class Evaluate:
             options = dataclasses.replace(options, data=self.data)
         interactions, _ = options.read()
         sequences = options.sequences(interactions)
-        if sequences.vocabulary != recommender.vocabulary:
-            sequences = options.sequences(interactions, recommender.vocabulary)
+        vocabulary = recommender.vocabulary
+        if sequences.vocabulary.is_numbering_of(vocabulary):
+            say(f"the items are numbered 1 … {len(vocabulary):,}: read as tokens", self.json)
+            sequences = dataclasses.replace(sequences, vocabulary=vocabulary)
+        elif sequences.vocabulary != vocabulary:
+            sequences = options.sequences(interactions, vocabulary)
         holdout = getattr(sequences.leave_one_out(), self.split)
+        keep_freed_memory()
         report = report_beside_baselines(recommender.model, holdout, self.protocol)
+        if self.ranks is not None:
+            table = pd.DataFrame({name: ranks.expected for name, ranks in report.models.items()})
+            table.insert(0, "user", holdout.histories.users)
+            table.to_csv(self.ranks, index=False, float_format="%g")
         print_report(report, self.json)
 
 
@@ -215,7 +227,7 @@ class Recommend:
     history: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Titles or item ids, oldest first."""
     model: Path
-    """The folder of a trained model."""
+    """The folder of a trained model, or ml-1m: the weights that travel with the package."""
     k: int = 10
     """How many to recommend."""
     json: bool = False

@@ -10,6 +10,8 @@ import torch
 
 from .errors import InputError, did_you_mean
 
+SHIPPED = Path(__file__).resolve().parent / "pretrained"
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that at any moment the old or the new content is there, whole."""
@@ -47,11 +49,19 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise InputError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
+def model_folder(name: str | Path) -> Path:
+    """Return the folder of a model: one on disk, or else one that travels with the package."""
+    shipped = SHIPPED / name
+    on_disk = (Path(name) / "config.json").is_file()
+    return shipped if not on_disk and (shipped / "config.json").is_file() else Path(name)
+
+
 def read_config(folder: str | Path) -> dict:
     """Read a model folder's config.json; raise InputError if it is absent or damaged."""
     path = Path(folder) / "config.json"
     if not path.is_file():
-        near = did_you_mean(Path(folder).name, [p.name for p in Path(folder).parent.glob("*/")])
+        models = [p.name for p in (*Path(folder).parent.glob("*/"), *SHIPPED.glob("*/"))]
+        near = did_you_mean(Path(folder).name, models)
         raise InputError(f"there is no {path}; is {str(folder)!r} the folder of a model?{near}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

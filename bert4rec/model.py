@@ -20,7 +20,7 @@ from torch import nn
 
 from .cloze import IGNORE
 from .errors import InputError
-from .files import read_config, read_tensors, write_atomically, write_tensors
+from .files import model_folder, read_config, read_tensors, write_atomically, write_tensors
 from .vocabulary import PAD
 
 
@@ -419,9 +419,14 @@ class BERT4Rec(nn.Module):
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> BERT4Rec:
         """Read a model that `save` wrote, on any device. No code in the files is run.
 
+        Args:
+            folder: where it was saved, or "ml-1m": the weights that travel with the package.
+            device: where it shall compute.
+
         Raises:
             InputError: the folder lacks a file, or a file is damaged or of another model.
         """
+        folder = model_folder(folder)
         config = read_config(folder)
         path = Path(folder) / "model.safetensors"
         weights, _ = read_tensors(path)

@@ -17,7 +17,7 @@ class Muon(torch.optim.Optimizer):
 
     Adam scales every weight by itself. Muon sees a matrix as a whole: it gives all directions of
     the update the same length, the weak ones too, and so learns them sooner. The update has the
-    size that AdamW's would have, so both share one learning rate.
+    size that AdamW's would have at the same learning rate; it bears a higher one.
 
     The same as `torch.optim.Muon(adjust_lr_fn="match_rms_adamw")`, except that matrices of one
     shape are computed together, and in float32: bf16 takes as long as the rest of a training step

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from .errors import InputError, closest
-from .files import write_atomically
+from .files import model_folder, write_atomically
 from .interactions import known_column
 from .model import BERT4Rec
 from .vocabulary import Vocabulary
@@ -130,11 +130,17 @@ class Recommender:
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Recommender:
         """Read a folder that `save` or `bert4rec train` wrote, on any device. Runs no code of it.
 
+        Args:
+            folder: where it was saved, or "ml-1m": trained on MovieLens-1M, and part of the
+                package. Its items are MovieLens ids.
+            device: where it shall compute.
+
         Raises:
             InputError: a file is missing or damaged, or the files do not belong together.
         """
+        folder = model_folder(folder)
         model = BERT4Rec.load(folder, device)
-        path = Path(folder) / "vocabulary.csv"
+        path = folder / "vocabulary.csv"
         try:
             # what pandas would take for a missing value ("NA", "None") is a title here
             table = pd.read_csv(path, keep_default_na=False, dtype={"title": str, "type": str})

@@ -38,12 +38,12 @@ class TrainingConfig:
     """Passes over all training windows."""
     batch_size: int = 128
     """Windows of histories in a step."""
-    optimizer: str = "adamw"
-    """"adamw", or "muon": Muon for the matrices in the encoders, AdamW for the rest."""
     learning_rate: float = 1e-3
-    """Peak of the learning rate."""
+    """Peak of AdamW's learning rate."""
+    muon_learning_rate: float = 0.0
+    """Peak of Muon's learning rate, for the matrices in the encoders; 0 leaves them to AdamW."""
     weight_decay: float = 0.01
-    """The optimiser's weight decay; biases, norms and embeddings of positions have none."""
+    """Weight decay of both; biases, norms and embeddings of positions have none."""
     warmup_share: float = 0.05
     """Share of all steps in which the rate rises from 0 to its peak."""
     schedule: str = "cosine"
@@ -83,7 +83,9 @@ class TrainingConfig:
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}.")
-        for name in ("weight_decay", "patience", "start_at_neighbours"):
+        for name in (
+            "muon_learning_rate", "weight_decay", "patience", "start_at_neighbours",
+        ):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, it is {getattr(self, name)}.")
         for name in ("warmup_share", "overlap"):
@@ -91,7 +93,6 @@ class TrainingConfig:
                 raise InputError(f"{name} must lie in [0, 1), not {getattr(self, name)}.")
         for name, choices in (
             ("schedule", ("cosine", "linear", "constant")),
-            ("optimizer", ("adamw", "muon")),
             ("precision", ("auto", "float32", "bf16")),
         ):
             if getattr(self, name) not in choices:
@@ -256,40 +257,46 @@ class _Run:
                 rest.append(parameter)
             else:
                 (encoders if "transformer_encoders" in name else tables).append(parameter)
-        muon = config.optimizer == "muon"
+        muon = config.muon_learning_rate > 0
         self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
                 [
                     {"params": tables if muon else [*tables, *encoders]},
                     {"params": rest, "weight_decay": 0.0},
                 ],
+                lr=config.learning_rate,
                 weight_decay=config.weight_decay,
                 fused=rest[0].device.type in ("cpu", "cuda"),
             )
         ]
         if muon:
-            self.optimizers.append(Muon(encoders, weight_decay=config.weight_decay))
+            self.optimizers.append(Muon(encoders, config.muon_learning_rate, config.weight_decay))
+        self.peaks = [optimizer.defaults["lr"] for optimizer in self.optimizers]
         self.best = self._copy()
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 1."""
+        """AdamW's learning rate in a step, counted from 1."""
+        return self.config.learning_rate * self.share(step)
+
+    def share(self, step: int) -> float:
+        """The share of their peaks that the learning rates have in a step."""
         warmup = round(self.config.warmup_share * self.steps)
         if step <= warmup:
-            return self.config.learning_rate * step / warmup
+            return step / warmup
         progress = (step - warmup) / max(1, self.steps - warmup)
         shape = {
             "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
             "linear": 1 - progress,
             "constant": 1.0,
         }
-        return self.config.learning_rate * shape[self.config.schedule]
+        return shape[self.config.schedule]
 
     def update(self, loss: torch.Tensor) -> torch.Tensor:
         """One step of the optimiser; returns the loss, detached."""
         self.step += 1
-        for optimizer in self.optimizers:
+        for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = self.rate(self.step)
+                group["lr"] = peak * self.share(self.step)
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         loss = loss.detach()

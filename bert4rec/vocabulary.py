@@ -43,6 +43,15 @@ class Vocabulary:
     def __repr__(self) -> str:
         return f"Vocabulary({self.num_items:,} items)"
 
+    def is_numbering_of(self, other: Vocabulary) -> bool:
+        """Whether these items are 1 … n and the other's n items are something else.
+
+        The sequences that papers evaluate on number the items, in the order of their ids or not;
+        a model of them has the number as its token.
+        """
+        numbers = pd.RangeIndex(1, len(other) + 1)
+        return self != other and self.items.equals(numbers)
+
     def tokens(self, items: list | np.ndarray | pd.Series) -> np.ndarray:
         """Return the tokens of item ids, int32, in their order.
 

@@ -84,6 +84,31 @@ def test_evaluate_other_protocols_and_splits(trained, run):
     assert "popularity" in out
 
 
+def test_evaluate_writes_each_users_rank(trained, run, tmp_path):
+    path = tmp_path / "ranks.csv"
+    status, out, _ = run("evaluate", "--model", trained / "model", "--ranks", path, "--json")
+    assert status == 0
+    ranks = pd.read_csv(path)
+    assert list(ranks) == ["user", "BERT4Rec", "item transitions", "popularity"]
+    assert ranks["user"].tolist()[:2] == ["u0", "u1"]
+    report = json.loads(out)["models"]["BERT4Rec"]
+    assert (ranks["BERT4Rec"] <= 10).mean() == pytest.approx(report["HR@10"])
+    assert (1 / ranks["BERT4Rec"]).mean() == pytest.approx(report["MRR"])
+
+
+def test_evaluate_reads_a_numbering_of_the_items_as_tokens(trained, run, tmp_path):
+    log = pd.read_csv(trained / "log.csv")
+    numbers = {item: place for place, item in enumerate(sorted(log["item"].unique()), start=1)}
+    log.assign(item=log["item"].map(numbers)).to_csv(tmp_path / "numbered.csv", index=False)
+    _, expected, _ = run("evaluate", "--model", trained / "model", "--json")
+    status, out, err = run(
+        "evaluate", "--model", trained / "model", "--data", tmp_path / "numbered.csv", "--json"
+    )
+    assert status == 0
+    assert json.loads(out) == json.loads(expected)
+    assert "numbered 1 … 40: read as tokens" in err
+
+
 def test_evaluate_on_data_with_other_items_says_so(trained, run, tmp_path):
     log = make_log()
     log.loc[:2, "item"] = 99999

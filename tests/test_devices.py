@@ -1,0 +1,34 @@
+"""Memory that a process keeps."""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import ctypes, resource, torch
+from bert4rec.devices import keep_freed_memory
+print({keep} and keep_freed_memory())
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        [torch.ones(4_000_000) for _ in range(10)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc, the C library of Linux")
+def test_freed_memory_is_used_again_instead_of_fetched_anew():
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", CODE.format(keep=keep)],
+            capture_output=True, text=True, check=True,
+        ).stdout.split()
+        for keep in (False, True)
+    ]  # fmt: skip
+    (_, without), (kept, with_it) = outputs
+    if kept == "False":
+        pytest.skip("this C library cannot be asked")
+    assert int(with_it) < int(without) / 10
