@@ -148,6 +148,31 @@ def training_curves(history: History, popularity: float | None = None) -> Figure
     return figure
 
 
+def quality_over_time(runs: Sequence[Mapping], lines: Mapping[str, float]) -> Figure:
+    """Validation NDCG@10 over the minutes of training, a curve per run, with values to compare.
+
+    Args:
+        runs: records of runs as metrics.json holds them: "seed", "curve", "best_epoch".
+        lines: NDCG@10 by label, drawn across.
+    """
+    figure, axes = _figure(size=(7.5, 4))
+    for number, run in enumerate(runs):
+        rows = [row for row in run["curve"] if "NDCG@10" in row]
+        minutes = [row["seconds"] / 60 for row in rows]
+        values = [row["NDCG@10"] for row in rows]
+        axes.plot(minutes, values, color=f"C{number}", label=f"seed {run['seed']}")
+        best = next(i for i, row in enumerate(rows) if row["epoch"] == run["best_epoch"])
+        axes.plot(minutes[best], values[best], "o", color=f"C{number}")
+    for number, (label, value) in enumerate(lines.items()):
+        style = ("--", ":", "-.")[number % 3]
+        axes.axhline(value, color="0.35", linestyle=style, label=f"{label}: {value:.3f}")
+    axes.set(xlabel="minutes of training", ylabel="NDCG@10, full ranking")
+    axes.set_title("MovieLens-1M: validation while training, a dot at the epoch kept")
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="lower right", fontsize=9)
+    return figure
+
+
 def metric_over_k(report: Report, k: int = 50) -> Figure:
     """HR@k and NDCG@k of every model in a report, with bands of one standard error."""
     ks = np.unique(np.geomspace(1, k, 20).round().astype(int))

@@ -40,7 +40,14 @@ PRESETS = {
     "tutorial": Preset(
         "the notebooks: the embedded ratings, minutes on a CPU",
         {**_COMPACT, "max_len": 20, "dropout": 0.2},
-        TrainingConfig(epochs=25, batch_size=64, learning_rate=5e-3, mask_prob=0.3),
+        TrainingConfig(
+            epochs=12,
+            batch_size=32,
+            learning_rate=2e-3,
+            muon_learning_rate=1e-2,
+            mask_prob=0.3,
+            start_at_neighbours=5,
+        ),
     ),
     "ml-1m": Preset(
         "MovieLens-1M and logs of its size, half an hour on two CPU cores",

@@ -3,13 +3,19 @@
 import ast
 import gzip
 import hashlib
+import json
 import re
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
+import pytest
 from helpers import ROOT
 
 import bert4rec
+
+RESULTS = ROOT / "results"
 
 
 def test_importing_it_loads_nothing_heavy_besides_torch_pandas_and_numpy():
@@ -73,21 +79,59 @@ def test_the_lock_pins_everything_the_project_asks_for():
 
 
 def test_the_figures_in_the_readme_are_the_recorded_ones():
-    import json
-
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    small = json.loads((ROOT / "results" / "tutorial-small.json").read_text())
-    large = json.loads((ROOT / "results" / "ml-1m-24-epochs.json").read_text())
-    popular = large["reports on sampled negatives"][0]["models"]
-    for name, full in large["report"]["models"].items():
-        values = [metrics[m] for metrics in (full, popular[name]) for m in ("NDCG@10", "HR@10")]
-        assert f"| {name} | " + " | ".join(f"{v:.4f}" for v in values) + " |" in readme
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    small = record("tutorial-small.json")
     for name, metrics in small["report"]["models"].items():
         assert f"| {name} | " + " | ".join(f"{v:.4f}" for v in metrics.values()) + " |" in readme
-    for record in (small, large):
-        assert record["seed"] == 0
-        assert {"command", "model", "training", "curve", "versions", "seconds"} <= set(record)
-        assert len(record["data"]["sha256"]) == 64
+
+    large = record("ml-1m.json")
+    assert [run["seed"] for run in large["runs"]] == [0, 1, 2]
+    cells = {name: [] for name in ("BERT4Rec", "item transitions", "popularity")}
+    for protocol in ("full", "popular-100"):
+        reports = [run["reports"][protocol]["models"] for run in large["runs"]]
+        for metric in ("NDCG@10", "HR@10"):
+            values = [report["BERT4Rec"][metric] for report in reports]
+            cells["BERT4Rec"].append(f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}")
+            for name in ("item transitions", "popularity"):
+                cells[name].append(f"{reports[0][name][metric]:.4f}")
+    for row in cells.values():
+        assert " | ".join(row) in readme
+        assert " | ".join(row) in page
+    for name, row in record("ablation.json").items():
+        assert f"| {name} | {row['NDCG@10']:.4f} | " in page
+    for run in (small, *large["runs"]):
+        assert {"command", "model", "training", "curve", "versions", "seconds"} <= set(run)
+        assert len(run["data"]["sha256"]) == 64
+
+
+def test_the_recorded_metrics_follow_from_the_recorded_ranks():
+    ranks = pd.read_csv(RESULTS / "ml-1m-ranks.csv.gz")
+    assert len(ranks) == 6040
+    for run in record("ml-1m.json")["runs"]:
+        for protocol, report in run["reports"].items():
+            rank = ranks[f"BERT4Rec, seed {run['seed']}, {protocol}"]
+            reported = report["models"]["BERT4Rec"]
+            assert (rank <= 10).mean() == pytest.approx(reported["HR@10"], abs=2e-4)
+            gain = (rank <= 10) / np.log2(rank + 1)
+            assert gain.mean() == pytest.approx(reported["NDCG@10"], abs=2e-4)
+
+
+def test_the_speeds_in_the_readme_are_the_recorded_ones():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for configuration in record("training-speed.json")["configurations"]:
+        speeds = {n: r["tokens_per_second"] for n, r in configuration["results"].items()}
+        assert set(speeds) == {"bert4rec", "Hugging Face", "RecTools", "RecBole", "textbook"}
+        row = f"| {configuration['hidden_size']}, {configuration['max_len']} | "
+        row += " | ".join(
+            f"{speed:,.0f}" + ("" if n == "bert4rec" else f" ({speeds['bert4rec'] / speed:.1f} ×)")
+            for n, speed in speeds.items()
+        )
+        assert row in readme
+
+
+def record(name: str) -> dict:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
 
 def test_every_figure_is_shown_in_a_notebook():
