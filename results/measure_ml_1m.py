@@ -7,6 +7,7 @@ not repeated), evaluates each under three protocols, and writes beside this file
 
     ml-1m.json          config, versions, data digest, time and curve of every run, and its reports
     ml-1m-ranks.csv.gz  each user's rank on the test, per run, baseline and protocol
+    ml-1m-curve.png     validation NDCG@10 over the minutes of training
 
 Those are checked against the table in README.md by the tests.
 """
@@ -20,12 +21,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
+
+from bert4rec import plots
 
 HERE = Path(__file__).resolve().parent
 PROTOCOLS = ("full", "popular-100", "uniform-100")
 CITED = ("NDCG@10", "HR@10")
+PUBLISHED = {"BERT4Rec, Klenitskiy & Vasilev 2023, test": 0.1537}
 
 
 def main() -> None:
@@ -76,6 +81,9 @@ def main() -> None:
         float_format="%g",
         compression={"method": "gzip", "mtime": 0},
     )
+    matplotlib.use("Agg")
+    figure = plots.quality_over_time(record["runs"], PUBLISHED)
+    figure.savefig(HERE / "ml-1m-curve.png", dpi=110)
     for protocol, models in record["summary"].items():
         for metric, seen in models["BERT4Rec"].items():
             print(f"{protocol:12} {metric:8} {seen['mean']:.4f} ± {seen['standard deviation']:.4f}")
