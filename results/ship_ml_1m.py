@@ -3,8 +3,9 @@
     python results/ship_ml_1m.py runs/ml-1m-seed-0 --items items.tsv
 
 The run's items are numbered 1 … 3416, as the sequences that papers evaluate on are. `items.tsv`
-says which MovieLens id each number stands for (columns item, movielens_id). Titles come from the
-embedded MovieLens set, which may be redistributed; an item that it lacks is called by its id.
+says which MovieLens id each number stands for, in columns sas_item_id and movielens_id. Titles come
+from the embedded MovieLens set, which may be redistributed; an item that it lacks is called by its
+id.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def main() -> None:
     parser.add_argument("--items", type=Path, required=True, help="items.tsv")
     options = parser.parse_args()
 
-    items = pd.read_csv(options.items, sep="\t").set_index("item")["movielens_id"]
+    items = pd.read_csv(options.items, sep="\t").set_index("sas_item_id")["movielens_id"]
     numbers = Recommender.load(options.run).vocabulary.items
     vocabulary = Vocabulary(items.loc[numbers].to_numpy())
     _, movies = load_movielens("small")
