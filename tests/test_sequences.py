@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert4rec import PAD, InputError, Sequences, Vocabulary
-from bert4rec.sequences import left_padded
+from bert4rec.sequences import _by_user_and_time, left_padded
 
 
 def frame(*rows, columns=("user", "item", "time")):
@@ -229,3 +229,16 @@ def test_digest_depends_on_the_data_alone(log):
     assert one.digest() == two.digest()
     log.loc[3, "item"] += 1
     assert Sequences.from_interactions(log).digest() != one.digest()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=60),
+    st.sampled_from(["int64", "int8", "uint8", "uint64", "float64", "huge", "none"]),
+)
+def test_the_order_is_by_user_then_time_and_ties_keep_theirs(rows, kind):
+    users, times = (np.array(column) for column in zip(*rows, strict=True))
+    if kind == "huge":  # too far apart for one number per row
+        times = times * (2**61) - 2**62
+    times = None if kind == "none" else times.astype("int64" if kind == "huge" else kind)
+    expected = sorted(range(len(rows)), key=lambda i: (users[i], 0 if times is None else times[i]))
+    assert _by_user_and_time(users, times).tolist() == expected
