@@ -28,7 +28,8 @@ train: $(READY)
 # The peers live in environments of their own: what they need contradicts each other, and ours.
 benchmark: $(READY) .venv-peers/.ready .venv-recbole/.ready
 	$(BIN)/python benchmarks/training_speed.py --data $(DATA) --peers .venv-peers/bin/python \
-		--recbole .venv-recbole/bin/python --output results/training-speed.json
+		--recbole .venv-recbole/bin/python --rounds 1 --steps 5 --warmup 2 \
+		--output results/training-speed.json
 	$(BIN)/python benchmarks/other_times.py --data $(DATA) --output results/other-times.json
 
 .venv-%/.ready: benchmarks/requirements-%.txt

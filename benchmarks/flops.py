@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import torch
 
@@ -44,3 +45,51 @@ def peak(device: str = "cpu", size: int = 2048, seconds: float = 2.0) -> float:
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - started)
     return 2 * size**3 / best
+
+
+def seconds_of_products(config, tokens: int, answers: int, sequences: int) -> float:
+    """How long the matrix products of a step take by themselves, in their own shapes.
+
+    A product with a short side is slower than a square one, so this is nearer to what a step could
+    reach than `peak` is. Forward and backward, on the CPU, the best of some repetitions of each.
+
+    Args:
+        config: a ModelConfig.
+        tokens, answers, sequences: real tokens, masked positions and sequences in the step.
+    """
+    size, inner = config.hidden_size, config.feed_forward_size or 4 * config.hidden_size
+    length, head = tokens // sequences, size // config.num_heads
+    wide = [(tokens, size, size)] * 4 + [(tokens, size, inner), (tokens, inner, size)]
+    last = [(tokens, size, size)] * 2 + [(answers, size, size)] * 2
+    last += [(answers, size, inner), (answers, inner, size), (answers, size, config.num_tokens)]
+    linears = wide * (config.num_layers - 1) + last
+    total = 0.0
+    for (rows, inputs, outputs), count in Counter(linears).items():
+        for shape in (
+            (rows, inputs, outputs),
+            (rows, outputs, inputs),  # the gradient of the inputs
+            (inputs, rows, outputs),  # the gradient of the weights
+        ):
+            total += count * _seconds((1, *shape))
+    # attention: queries by keys, weights by values; twice as much backward
+    heads = sequences * config.num_heads
+    queries = [length] * (config.num_layers - 1) + [max(1, answers // sequences)]
+    for many in queries:
+        total += 3 * _seconds((heads, many, head, length))
+        total += 3 * _seconds((heads, many, length, head))
+    return total
+
+
+def _seconds(shape: tuple[int, int, int, int], repetitions: int = 5) -> float:
+    """A product of (batch, rows, middle) by (batch, middle, columns)."""
+    batch, rows, middle, columns = shape
+    a, b = torch.randn(batch, rows, middle), torch.randn(batch, middle, columns)
+    out = torch.empty(batch, rows, columns)
+    if batch == 1:
+        a, b, out = a[0], b[0], out[0]
+    best = float("inf")
+    for _ in range(repetitions):
+        started = time.perf_counter()
+        torch.matmul(a, b, out=out)
+        best = min(best, time.perf_counter() - started)
+    return best

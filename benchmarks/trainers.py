@@ -89,7 +89,7 @@ def run_ours(setting: Setting, meter: Meter) -> dict:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from dataclasses import replace
 
-    from flops import needed_by_step
+    from flops import needed_by_step, peak, seconds_of_products
 
     from bert4rec import BERT4Rec, ClozeBatches, Sequences, get_preset
     from bert4rec.devices import keep_freed_memory, pick_device, pick_precision
@@ -114,7 +114,7 @@ def run_ours(setting: Setting, meter: Meter) -> dict:
     )  # fmt: skip
     run = _Run(model, training, 10_000, "")
     autocast = pick_precision("auto", device)
-    flops = 0
+    flops = answers = 0
     for epoch in itertools.count(1):
         for inputs, labels in batches.epoch(epoch):
             with autocast:
@@ -122,8 +122,16 @@ def run_ours(setting: Setting, meter: Meter) -> dict:
             run.update(loss)
             if meter.step >= setting.warmup:
                 flops += needed_by_step(config, inputs, labels)
-            if meter.done(len(inputs), int((inputs != 0).sum())):
-                return {"flops": flops, "versions": versions("torch", "numpy")}
+                answers += int((labels != -100).sum())
+            if not meter.done(len(inputs), int((inputs != 0).sum())):
+                continue
+            result = {"flops": flops, "versions": versions("torch", "numpy")}
+            result["peak_flops"] = peak(device.type)
+            if device.type == "cpu":
+                steps = setting.steps
+                mean = [number // steps for number in (meter.tokens, answers, meter.sequences)]
+                result["products_seconds"] = steps * seconds_of_products(config, *mean)
+            return result
 
 
 class Newest(Dataset):

@@ -19,7 +19,6 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from flops import peak
 
 HERE = Path(__file__).resolve().parent
 ALL = ("bert4rec", "Hugging Face", "RecTools", "RecBole", "textbook")
@@ -80,8 +79,6 @@ def rounds(names: list[str], pythons: dict, setting: dict, options) -> dict:
             print(f"\r\x1b[K  round {number + 1}: {name} …", end="", file=sys.stderr, flush=True)
             result = run(pythons[name], name, mine)
             if result is not None:
-                if name == "bert4rec":
-                    result["peak_flops"] = peak(setting["device"])
                 seen[name].append(result)
     print("\r\x1b[K", end="", file=sys.stderr)
     summary = {}
@@ -98,6 +95,10 @@ def rounds(names: list[str], pythons: dict, setting: dict, options) -> dict:
             summary[name]["share_of_peak"] = median(
                 rate / run["peak_flops"] for rate, run in zip(rates, runs, strict=True)
             )
+            if "products_seconds" in runs[0]:
+                summary[name]["share_of_products"] = median(
+                    run["products_seconds"] / run["seconds"] for run in runs
+                )
     return summary
 
 
@@ -132,6 +133,11 @@ def table(hidden: int, length: int, results: dict) -> str:
             f"{row['share_of_peak']:.0%} of the {row['peak_gflops']:,.1f} GFLOP/s of a large "
             "matrix product on this machine."
         )
+        if "share_of_products" in row:
+            lines[-1] += (
+                " The step's own matrix products, in their shapes and by themselves, take "
+                f"{row['share_of_products']:.0%} of its time."
+            )
     return "\n".join(lines)
 
 
