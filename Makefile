@@ -37,7 +37,7 @@ benchmark: $(READY) .venv-peers/.ready .venv-recbole/.ready
 	.venv-$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-# Needs nothing but this folder and a Python with torch, numpy, pandas and safetensors.
+# Needs nothing but this folder and a Python with torch, numpy and pandas.
 gpu-benchmark:
 	$(PYTHON) benchmarks/gpu.py --data $(DATA) --output results
 
