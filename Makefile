@@ -73,4 +73,4 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) .venv-lock runs training .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lock .venv-peers .venv-recbole runs training .pytest_cache .ruff_cache .hypothesis

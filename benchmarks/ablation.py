@@ -72,7 +72,6 @@ def main() -> None:
         result = {
             "changes": training | shape,
             "NDCG@10": history.best_ndcg,
-            "HR@10": max(row["HR@10"] for row in history.epochs),
             "seconds": history.seconds,
             "curve": [row["NDCG@10"] for row in history.epochs],
         }

@@ -46,9 +46,8 @@ def main() -> None:
         write(record, options.output)
 
     record["speed"] = {}
-    here = [sys.executable] * 2
-    peers = ["--peers", here[0]] if has("transformers") and has("rectools") else []
-    recbole = ["--recbole", here[1]] if has("recbole") else []
+    peers = ["--peers", sys.executable] if has("transformers") and has("rectools") else []
+    recbole = ["--recbole", sys.executable] if has("recbole") else []
     for name, extra in (("plain", [*peers, *recbole]), ("compiled", ["--compile"])):
         path = options.output / f".gpu-{name}.json"
         command = [

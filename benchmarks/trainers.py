@@ -138,7 +138,6 @@ class Newest(Dataset):
     """The newest items of each user, padded in front: what the studies feed to Hugging Face."""
 
     def __init__(self, setting: Setting):
-        self.rows = np.zeros((0, setting.length), dtype=np.int64)
         rows = histories(setting.data)
         self.num_items = max(int(row.max()) for row in rows)
         self.rows = np.zeros((len(rows), setting.length), dtype=np.int64)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .errors import InputError
+from .neighbours import near_pairs
 from .sequences import Sequences
 from .vocabulary import PAD
 
@@ -57,14 +58,11 @@ class ItemTransitions:
             )
         self.history_length, self.decay = history_length, decay
         size = train.num_items + 2
-        tokens = train.tokens.astype(np.int64)
-        owner = np.repeat(np.arange(train.num_users), train.lengths)
         pairs, weights = [], []
-        for distance in range(1, min(window, len(tokens) - 1) + 1):
-            same_user = owner[distance:] == owner[:-distance]
+        for earlier, later, distance in near_pairs(train, window):
             # the pair as one number, following item first, so that rows are what is scored
-            pairs.append((tokens[distance:] * size + tokens[:-distance])[same_user])
-            weights.append(np.full(same_user.sum(), 1 / distance, dtype=np.float32))
+            pairs.append(later * size + earlier)
+            weights.append(np.full(len(later), 1 / distance, dtype=np.float32))
         pair, place = np.unique(np.concatenate(pairs), return_inverse=True)
         count = np.bincount(place, np.concatenate(weights), minlength=len(pair))
         # without the division popular items would outvote the others in a history

@@ -10,6 +10,8 @@ factorises the pointwise mutual information of words and their neighbours.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -42,13 +44,10 @@ def neighbour_vectors(sequences: Sequences, size: int, reach: int = 5) -> torch.
             f"{sequences.num_items:,} items cannot give vectors of size {size}; choose a smaller "
             "hidden_size or no start from neighbours."
         )
-    tokens = torch.from_numpy(sequences.tokens).long()
-    users = torch.from_numpy(np.repeat(np.arange(sequences.num_users), sequences.lengths))
     rows = sequences.num_items + 2
     pairs, weights = [], []
-    for distance in range(1, reach + 1):
-        same = users[distance:] == users[:-distance]
-        near = torch.stack([tokens[:-distance][same], tokens[distance:][same]])
+    for earlier, later, distance in near_pairs(sequences, reach):
+        near = torch.from_numpy(np.stack([earlier, later]))
         pairs += [near, near.flip(0)]
         weights += [torch.full((2 * near.shape[1],), 1 / distance)]
     shape = {"size": (rows, rows), "check_invariants": False}
@@ -68,3 +67,16 @@ def neighbour_vectors(sequences: Sequences, size: int, reach: int = 5) -> torch.
     vectors /= vectors[items].std().clamp(min=1e-12)
     vectors[[0, -1]] = 0.0
     return vectors
+
+
+def near_pairs(sequences: Sequences, reach: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Yield the pairs of items that stand 1, then 2, … `reach` steps apart in one history.
+
+    Yields:
+        The tokens of the earlier and of the later items, (num_pairs,) int64 each, and the distance.
+    """
+    tokens = sequences.tokens.astype(np.int64)
+    users = np.repeat(np.arange(sequences.num_users), sequences.lengths)
+    for distance in range(1, reach + 1):
+        same = users[distance:] == users[:-distance]
+        yield tokens[:-distance][same], tokens[distance:][same], distance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .errors import InputError, did_you_mean
 from .model import ModelConfig
@@ -36,30 +36,20 @@ _COMPACT = {
     "num_segments": 0,
 }
 
+_TRAINING = TrainingConfig(
+    batch_size=32, muon_learning_rate=1e-2, mask_prob=0.3, start_at_neighbours=5
+)
+
 PRESETS = {
     "tutorial": Preset(
         "the notebooks: the embedded ratings, minutes on a CPU",
         {**_COMPACT, "max_len": 20, "dropout": 0.2},
-        TrainingConfig(
-            epochs=12,
-            batch_size=32,
-            learning_rate=2e-3,
-            muon_learning_rate=1e-2,
-            mask_prob=0.3,
-            start_at_neighbours=5,
-        ),
+        replace(_TRAINING, epochs=12, learning_rate=2e-3),
     ),
     "ml-1m": Preset(
         "MovieLens-1M and logs of its size, half an hour on two CPU cores",
         {**_COMPACT, "max_len": 100, "dropout": 0.1, "attention_dropout": 0.0},
-        TrainingConfig(
-            epochs=20,
-            batch_size=32,
-            learning_rate=4e-3,
-            muon_learning_rate=1e-2,
-            mask_prob=0.3,
-            start_at_neighbours=5,
-        ),
+        replace(_TRAINING, epochs=20, learning_rate=4e-3),
     ),
     "paper": Preset(
         "Sun et al. 2019 on MovieLens-1M, as printed; needs a GPU and patience",

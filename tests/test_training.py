@@ -60,12 +60,12 @@ def test_a_model_of_the_tutorials_size_overfits_32_sequences():
     assert history.epochs[-1]["loss"] < 0.1
 
 
-@pytest.mark.parametrize("config", [FAST, MUON], ids=["adamw", "muon"])
-def test_it_learns_what_popularity_cannot(split, config):
+@pytest.mark.parametrize(("config", "least"), [(FAST, 0.5), (MUON, 0.4)], ids=["adamw", "muon"])
+def test_it_learns_what_popularity_cannot(split, config, least):
     model = new_model(split, dropout=0.0)
     history = train(model, split, dataclasses.replace(config, epochs=60), progress=False)
     ranks = rank_targets(model, split.test)  # each history walks upwards by one item
-    assert ranks.metric("NDCG@10") > 0.4
+    assert ranks.metric("NDCG@10") > least
     assert history.best_ndcg == max(row["NDCG@10"] for row in history.epochs)
     assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_ndcg
 
