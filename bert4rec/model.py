@@ -21,6 +21,7 @@ from torch import nn
 from .cloze import IGNORE
 from .errors import InputError
 from .files import model_folder, read_config, read_tensors, write_atomically, write_tensors
+from .losses import cross_entropy
 from .vocabulary import PAD
 
 
@@ -343,7 +344,7 @@ class BERT4Rec(nn.Module):
         hidden = self.model(tokens, segments, at=at)  # (batch, most, hidden)
         labels = labels.gather(1, at)
         masked = labels != IGNORE
-        return F.cross_entropy(self.out(hidden[masked]), labels[masked])
+        return cross_entropy(hidden[masked], self.out.weight, self.out.bias, labels[masked])
 
     @torch.no_grad()
     def score(self, histories: torch.Tensor) -> torch.Tensor:
