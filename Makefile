@@ -66,7 +66,7 @@ $(READY): requirements.lock pyproject.toml
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet "torch==2.13.0" hatchling ".[notebooks,parquet,test]"
+	.venv-lock/bin/pip install --quiet "torch==2.13.0" hatchling ".[notebooks,formats,onnx,test]"
 	{ echo "# Written by 'make lock'; the versions that everything was tested with."; \
 	  .venv-lock/bin/pip freeze --exclude bert4rec --all | grep -v '^\(pip\|nvidia-\|triton\|cuda-\)' \
 	  | sed 's/+cpu$$//'; } > requirements.lock

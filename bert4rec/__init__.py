@@ -1,6 +1,7 @@
 """BERT4Rec in PyTorch: from interactions to recommendations, one readable file per step."""
 
 from .baselines import ItemTransitions, Popularity
+from .catalogue import Catalogue
 from .cloze import IGNORE, ClozeBatches, choose_masked, hide, windows
 from .devices import pick_device
 from .errors import InputError
@@ -8,7 +9,7 @@ from .evaluation import METRICS, Negatives, Ranks, Report, evaluate, rank_target
 from .interactions import read_interactions
 from .model import BERT, BERT4Rec, ModelConfig
 from .movielens import download_movielens, load_movielens
-from .presets import PRESETS, get_preset
+from .presets import PRESETS, Preset, get_preset
 from .recommender import Recommender
 from .sequences import Holdout, Sequences, Split
 from .training import History, TrainingConfig, train
@@ -23,6 +24,7 @@ __all__ = [
     "PAD",
     "PRESETS",
     "BERT4Rec",
+    "Catalogue",
     "ClozeBatches",
     "History",
     "Holdout",
@@ -31,6 +33,7 @@ __all__ = [
     "ModelConfig",
     "Negatives",
     "Popularity",
+    "Preset",
     "Ranks",
     "Recommender",
     "Report",

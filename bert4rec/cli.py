@@ -9,32 +9,26 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import platform
 import sys
-import time
 import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import pandas as pd
-import torch
 import tyro
 
-from . import __version__
-from .baselines import ItemTransitions
 from .devices import keep_freed_memory
 from .errors import InputError
-from .evaluation import Report, evaluate
-from .files import model_folder, read_config, write_atomically
+from .evaluation import Report
+from .files import model_folder, read_config
 from .interactions import read_interactions
-from .model import BERT4Rec, ModelConfig
+from .model import ModelConfig
 from .movielens import RELEASES, download_movielens, load_movielens
-from .presets import PRESETS, get_preset
-from .recommender import Recommender, item_titles, save_vocabulary
-from .sequences import Holdout, Sequences
-from .training import CHECKPOINT, TrainingConfig, train
+from .presets import PRESETS, Preset, get_preset
+from .recommender import Recommender
+from .sequences import Sequences
+from .training import TrainingConfig
 from .vocabulary import Vocabulary
 
 
@@ -51,8 +45,6 @@ def _unchecked(config: type, **fields) -> type:
         frozen=True,
     )
 
-
-MODEL_FILES = ("config.json", "model.safetensors", CHECKPOINT, "metrics.json", "vocabulary.csv")
 
 # num_items follows from the data and is no option
 _Model = _unchecked(ModelConfig, num_items=(Annotated[int, tyro.conf.Suppress], 1))
@@ -123,54 +115,30 @@ class Train:
     """Print the report as JSON, and nothing else to standard output."""
 
     def run(self) -> None:
-        if (self.output / "config.json").exists() and not (self.resume or self.overwrite):
-            raise InputError(
-                f"{self.output} already holds a model. --resume goes on with it, --overwrite "
-                "replaces it, or choose another --output."
-            )
-        training = TrainingConfig(**asdict(self.training))
-        ModelConfig(**asdict(self.model))  # a bad value is said before anything is read
-        started = time.perf_counter()
+        preset = Preset(
+            "as named on the command line",
+            asdict(self.model),
+            TrainingConfig(**asdict(self.training)),
+        )
+        del preset.shape["num_items"]
+        preset.model_config(1)  # a bad value is said before anything is read
         interactions, movies = self.data.read()
-        sequences = self.data.sequences(interactions)
-        split = sequences.leave_one_out()
-        say(str(sequences), self.json)
-        torch.manual_seed(training.seed)
-        shape = asdict(self.model) | {"num_items": sequences.num_items}
-        model = BERT4Rec(ModelConfig(**shape))
-        if not self.resume:
-            # what belongs to another vocabulary must not be found beside the new one
-            for name in MODEL_FILES:
-                (self.output / name).unlink(missing_ok=True)
-        if not (self.output / "vocabulary.csv").exists():
-            titles = item_titles(sequences.vocabulary, movies)
-            save_vocabulary(self.output, sequences.vocabulary, titles)
         with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
-            history = train(
-                model, split, training, self.output, self.log_dir / self.output.name,
-                self.resume,
+            recommender = Recommender.fit(
+                interactions, movies, preset,
+                user=self.data.user, item=self.data.item, time=self.data.time,
+                min_user_count=self.data.min_user_count, min_item_count=self.data.min_item_count,
+                output=self.output, log_dir=self.log_dir / self.output.name,
+                resume=self.resume, overwrite=self.overwrite, data=_plain(self.data),
             )  # fmt: skip
-        model.save(self.output, training=asdict(training), data=_plain(self.data))
+        history = recommender.history
         say(
-            f"{history.stopped} after {len(history.epochs)} epochs and {history.seconds:.0f} s; "
-            f"best validation NDCG@10 {history.best_ndcg:.4f} in epoch {history.best_epoch}",
+            f"{recommender.split}\n{history.stopped} after {len(history.epochs)} epochs and "
+            f"{history.seconds:.0f} s; best validation NDCG@10 {history.best_ndcg:.4f} in epoch "
+            f"{history.best_epoch}",
             self.json,
         )
-        report = report_beside_baselines(model, split.test)
-        record = {
-            "report": report.to_dict(),
-            "seed": training.seed,
-            "model": asdict(model.config),
-            "training": asdict(training),
-            "data": {**_plain(self.data), "sha256": sequences.digest(), "split": split.name},
-            "curve": history.epochs,
-            "best_epoch": history.best_epoch,
-            "stopped": history.stopped,
-            "seconds": {"training": history.seconds, "total": time.perf_counter() - started},
-            "versions": versions(model.device),
-        }
-        write_atomically(self.output / "metrics.json", json.dumps(record, indent=2).encode())
-        print_report(report, self.json)
+        print_report(recommender.report, self.json)
         say(f"saved to {self.output}", self.json)
 
 
@@ -193,13 +161,14 @@ class Evaluate:
 
     def run(self) -> None:
         recommender = Recommender.load(self.model)
-        stored = read_config(model_folder(self.model)).get("data")
-        if stored is None and self.data is None:
+        stored = read_config(model_folder(self.model)).get("data") or {}
+        if "data" not in stored and self.data is None:
             raise InputError(
                 f"{self.model}/config.json does not say what the model was trained on; name it "
                 "with --data."
             )
-        options = DataOptions(**stored or {})
+        known = {f.name for f in dataclasses.fields(DataOptions)}
+        options = DataOptions(**{k: v for k, v in stored.items() if k in known})
         if self.data is not None:
             options = dataclasses.replace(options, data=self.data)
         interactions, _ = options.read()
@@ -212,7 +181,7 @@ class Evaluate:
             sequences = options.sequences(interactions, vocabulary)
         holdout = getattr(sequences.leave_one_out(), self.split)
         keep_freed_memory()
-        report = report_beside_baselines(recommender.model, holdout, self.protocol)
+        report = recommender.evaluate(holdout, self.protocol)
         if self.ranks is not None:
             table = pd.DataFrame({name: ranks.expected for name, ranks in report.models.items()})
             table.insert(0, "user", holdout.histories.users)
@@ -288,30 +257,8 @@ def say(text: str, quiet: bool = False) -> None:
     print(text, file=sys.stderr if quiet else sys.stdout, flush=True)
 
 
-def report_beside_baselines(model: BERT4Rec, holdout: Holdout, protocol: str = "full") -> Report:
-    """Evaluate a model beside item transitions; `evaluate` adds popularity."""
-    models = {"BERT4Rec": model, "item transitions": ItemTransitions(holdout.train)}
-    return evaluate(models, holdout, protocol)
-
-
 def print_report(report: Report, as_json: bool) -> None:
     print(json.dumps(report.to_dict(), indent=2) if as_json else f"\n{report}\n")
-
-
-def versions(device: torch.device) -> dict[str, str]:
-    """The versions and the device that decide a result."""
-    card = torch.cuda.get_device_name(device) if device.type == "cuda" else "none"
-    return {
-        "bert4rec": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "pandas": pd.__version__,
-        "device": str(device),
-        "card": card,
-        "threads": str(torch.get_num_threads()),
-        "platform": platform.platform(terse=True),
-    }
 
 
 def _train_defaults(preset) -> Train:

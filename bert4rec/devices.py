@@ -10,7 +10,7 @@ import torch
 from .errors import InputError
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str | torch.device = "auto") -> torch.device:
     """Return a device by name; "auto" takes CUDA, then Apple's MPS, then the CPU.
 
     Raises:
@@ -25,7 +25,8 @@ def pick_device(name: str = "auto") -> torch.device:
         return torch.device(name)
     except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"the device {name!r} cannot be used: {str(error).splitlines()[0]} Use 'auto' or 'cpu'."
+            f"the device {str(name)!r} cannot be used: {str(error).splitlines()[0]} Use 'auto' or "
+            "'cpu'."
         ) from error
 
 

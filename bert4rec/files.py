@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -11,10 +14,18 @@ import torch
 from .errors import InputError, did_you_mean
 
 SHIPPED = Path(__file__).resolve().parent / "pretrained"
+CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocabulary.csv"
+TOGETHER = (CONFIG, WEIGHTS, VOCABULARY)  # they describe one model, so they change together
+COMMITTED = ".committed"  # stands in a folder while new files take the places of old ones
+NEW = ".new"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that at any moment the old or the new content is there, whole."""
+    """Write a file so that at any moment the old or the new content is there, whole.
+
+    Raises:
+        InputError: it cannot be written (no space, no permission); the old content is untouched.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
@@ -22,43 +33,147 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def write_tensors(
-    path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
-) -> None:
-    """Write named tensors and short texts as one safetensors file, atomically."""
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write several files of a folder so that at any moment all old or all new ones are found.
+
+    The new ones are written under other names first. A file named .committed then says that they
+    count, they take their places, and it goes away. `stored` finds the right ones at any time, so
+    a process that is killed here, at any line, leaves either model.
+
+    Raises:
+        InputError: a file cannot be written; the old content is untouched.
+    """
+    make_folder(folder)
+    _finish(folder)  # what a killed process had committed
+    assert set(contents) <= set(TOGETHER)
+    for name, content in contents.items():
+        write_atomically(folder / (name + NEW), content)
+    write_atomically(folder / COMMITTED, b"")
+    _finish(folder)
+
+
+def stored(folder: str | Path, name: str) -> Path:
+    """Return where a file of a folder is that `write_together` wrote."""
+    folder = Path(folder)
+    new = folder / (name + NEW)
+    return new if (folder / COMMITTED).exists() and new.exists() else folder / name
+
+
+def _finish(folder: Path) -> None:
+    committed = (folder / COMMITTED).exists()
+    try:
+        for name in TOGETHER:
+            new = folder / (name + NEW)
+            if committed and new.exists():
+                new.replace(folder / name)
+            new.unlink(missing_ok=True)  # written by a killed process, but never committed
+        (folder / COMMITTED).unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; raise InputError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a folder for this process, so that two trainings cannot mix their files in it.
+
+    The operating system gives the lock back when a process ends, however it ends.
+
+    Raises:
+        InputError: another process holds it, or the folder cannot be written to.
+    """
+    import filelock
+
+    make_folder(folder)
+    lock = filelock.FileLock(folder / ".lock", timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise InputError(
+            f"another process is training into {folder}. Wait for it, or choose another folder."
+        ) from error
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path} cannot be written: {error.strerror or error}. What was there is untouched. Free "
+        "space, change its permissions, or choose another folder."
+    )
+
+
+def pack(tensors: dict[str, torch.Tensor], texts: dict[str, str] | None = None) -> bytes:
+    """Return named tensors and short texts as a safetensors file with a digest of them all."""
     import safetensors.torch
 
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    texts = texts or {}
+    return safetensors.torch.save(tensors, {**texts, "sha256": _digest(tensors, texts)})
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, torch.Tensor], texts: dict[str, str] | None = None
+) -> None:
+    """Write what `pack` makes, atomically."""
+    write_atomically(path, pack(tensors, texts))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Read what `write_tensors` wrote; raise InputError if it is absent or damaged."""
+    """Read what `pack` made; raise InputError if it is absent or damaged."""
     import safetensors
 
     if not path.is_file():
         raise InputError(f"there is no {path}; is it the folder of a trained model?")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError) as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            texts = file.metadata() or {}
+    except (safetensors.SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is damaged or no safetensors file: {error}") from error
+    digest = texts.pop("sha256", None)  # files of the first version have none
+    if digest is not None and digest != _digest(tensors, texts):
+        raise InputError(f"{path} is damaged: its content does not have the digest it names.")
+    return tensors, texts
+
+
+def _digest(tensors: dict[str, torch.Tensor], texts: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def model_folder(name: str | Path) -> Path:
     """Return the folder of a model: one on disk, or else one that travels with the package."""
     shipped = SHIPPED / name
-    on_disk = (Path(name) / "config.json").is_file()
-    return shipped if not on_disk and (shipped / "config.json").is_file() else Path(name)
+    on_disk = stored(name, CONFIG).is_file()
+    return shipped if not on_disk and (shipped / CONFIG).is_file() else Path(name)
 
 
 def read_config(folder: str | Path) -> dict:
     """Read a model folder's config.json; raise InputError if it is absent or damaged."""
-    path = Path(folder) / "config.json"
+    path = stored(folder, CONFIG)
     if not path.is_file():
         models = [p.name for p in (*Path(folder).parent.glob("*/"), *SHIPPED.glob("*/"))]
         near = did_you_mean(Path(folder).name, models)
@@ -67,6 +182,6 @@ def read_config(folder: str | Path) -> dict:
         config = json.loads(path.read_text(encoding="utf-8"))
         if config["format"] != 1 or not isinstance(config["model"], dict):
             raise ValueError(f"format {config['format']}, expected 1")
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged or of another version: {error!r}") from error
     return config

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -19,8 +19,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from .cloze import IGNORE
+from .devices import pick_device
 from .errors import InputError
-from .files import model_folder, read_config, read_tensors, write_atomically, write_tensors
+from .files import (
+    CONFIG,
+    WEIGHTS,
+    model_folder,
+    pack,
+    read_config,
+    read_tensors,
+    stored,
+    write_together,
+)
 from .losses import cross_entropy
 from .vocabulary import PAD
 
@@ -125,7 +135,7 @@ class BERTEmbeddings(nn.Module):
 
     def forward(self, tokens: torch.Tensor, segments: torch.Tensor | None = None) -> torch.Tensor:
         """Embed tokens (batch, length), optionally with segments alike: (batch, length, hidden)."""
-        positions = torch.arange(tokens.shape[1] - 1, -1, -1, device=tokens.device)
+        positions = torch.arange(tokens.shape[1], device=tokens.device).flip(0)
         x = self.token_embeddings(tokens) + self.position_embeddings(positions)
         if segments is not None:
             x = x + self.segment_embeddings(segments)
@@ -362,12 +372,21 @@ class BERT4Rec(nn.Module):
             InputError: a token is not an item.
         """
         histories = histories[:, -self.history_length :].to(self.device)
-        mask = torch.full((len(histories), 1), self.config.mask_token, device=self.device)
         with _evaluating(self):
             self._check(histories, highest=self.config.num_items)
-            newest = torch.full_like(mask, histories.shape[1])
-            hidden = self.model(torch.cat([histories, mask], dim=1), at=newest)
-            scores = self.out(hidden[:, 0]).float()
+            return self.next_scores(histories)
+
+    def next_scores(self, histories: torch.Tensor) -> torch.Tensor:
+        """The part of `score` that computes: no checks, no switch of dropout, gradients if wanted.
+
+        Args:
+            histories: (batch, length) int64 item tokens on the model's device, length below
+                max_len.
+        """
+        mask = histories.new_full((histories.shape[0], 1), self.config.mask_token)
+        newest = torch.full_like(mask, histories.shape[1])
+        hidden = self.model(torch.cat([histories, mask], dim=1), at=newest)
+        scores = self.out(hidden[:, 0]).float()
         scores[:, [PAD, self.config.mask_token]] = -torch.inf
         return scores
 
@@ -396,25 +415,35 @@ class BERT4Rec(nn.Module):
         """Start the item embeddings at vectors that tell which items stand near each other.
 
         Args:
-            vectors: (num_items + 2, hidden_size), as `neighbours.neighbour_vectors` gives them.
-                They are scaled to a standard deviation of 0.1, which trained best.
+            vectors: (num_items + 2, size), as `neighbours.neighbour_vectors` gives them. They are
+                scaled to a standard deviation of 0.1, which trained best. A catalogue with fewer
+                items than hidden_size gives shorter ones: the rest stays random.
         """
+        size = vectors.shape[1]
         with torch.no_grad():
-            self.model.embedding.token_embeddings.weight[1:-1] = 0.1 * vectors[1:-1]
+            self.model.embedding.token_embeddings.weight[1:-1, :size] = 0.1 * vectors[1:-1]
 
-    def save(self, folder: str | Path, **extra: object) -> None:
-        """Write model.safetensors and config.json (with `extra` entries) into a folder.
+    def save(
+        self, folder: str | Path, files: Mapping[str, bytes] | None = None, **extra: object
+    ) -> None:
+        """Write model.safetensors and config.json into a folder.
 
-        Each file is written under another name and then renamed, so a crash leaves it as it was.
+        A crash at any moment leaves the model that was there before, whole.
+
+        Args:
+            folder: is made if it is not there.
+            files: further files of the model by name, that change together with it.
+            extra: further entries of config.json.
+
+        Raises:
+            InputError: the folder cannot be written to.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         config = {"format": 1, "model": asdict(self.config), **extra}
-        write_atomically(folder / "config.json", json.dumps(config, indent=2).encode())
         weights = {name: value.detach().cpu() for name, value in self.state_dict().items()}
         if self.config.tie_weights:
             del weights["out.weight"]  # the same tensor as the token embeddings
-        write_tensors(folder / "model.safetensors", weights)
+        contents = {CONFIG: json.dumps(config, indent=2).encode(), WEIGHTS: pack(weights)}
+        write_together(Path(folder), {**(files or {}), **contents})
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> BERT4Rec:
@@ -422,30 +451,42 @@ class BERT4Rec(nn.Module):
 
         Args:
             folder: where it was saved, or "ml-1m": the weights that travel with the package.
-            device: where it shall compute.
+            device: where it shall compute; "auto" takes a GPU if there is one.
 
         Raises:
-            InputError: the folder lacks a file, or a file is damaged or of another model.
+            InputError: the folder lacks a file, a file is damaged or of another model, or the
+                device is not there.
         """
         folder = model_folder(folder)
-        config = read_config(folder)
-        path = Path(folder) / "model.safetensors"
-        weights, _ = read_tensors(path)
-        known = {f.name for f in fields(ModelConfig)}
-        unknown = set(config["model"]) - known
+        config = read_config(folder)["model"]
+        path = stored(folder, WEIGHTS)
+        # copied: where a file happens to lie in memory would change the last bits of a score
+        stored_weights, _ = read_tensors(path)
+        weights = {n: v.to(torch.float32, copy=True) for n, v in stored_weights.items()}
+        unknown = set(config) - {f.name for f in fields(ModelConfig)}
         if unknown:
             raise InputError(
-                f"{folder}/config.json has settings that this version does not know: "
-                f"{', '.join(sorted(unknown))}."
+                f"{folder}/{CONFIG} has settings that this version does not know: "
+                f"{', '.join(sorted(unknown))}. A newer version of bert4rec may read it."
             )
-        model = cls(ModelConfig(**config["model"]))
-        if model.config.tie_weights:
-            weights["out.weight"] = weights["model.embedding.token_embeddings.weight"]
+        # A config may name any size: nothing is allocated for it before the weights agree.
+        layers = {name.split(".")[2] for name in weights if ".transformer_encoders." in name}
         try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise InputError(f"{path} does not fit its config.json: {error}") from error
-        return model.to(device).eval()
+            if len(layers) != config.get("num_layers", ModelConfig.num_layers):
+                raise ValueError(f"the weights have {len(layers)} layers")
+            with torch.device("meta"):
+                model = cls(ModelConfig(**config))
+            if model.config.tie_weights:
+                weights["out.weight"] = weights["model.embedding.token_embeddings.weight"]
+            model.load_state_dict(weights, assign=True)
+        except (RuntimeError, ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+            raise InputError(f"{path} does not fit its {CONFIG}: {error}") from error
+        for name, value in weights.items():
+            if not value.isfinite().all():
+                raise InputError(f"{path} is damaged: {name} holds values that are not numbers.")
+        if model.config.tie_weights:
+            model.out.weight = model.model.embedding.token_embeddings.weight
+        return model.to(pick_device(device)).eval()
 
     def _check(self, tokens: torch.Tensor, highest: int | None = None) -> None:
         highest = self.config.mask_token if highest is None else highest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from .errors import InputError, did_you_mean
 from .model import ModelConfig
@@ -70,11 +70,33 @@ PRESETS = {
 }
 
 
-def get_preset(name: str) -> Preset:
-    """Return a preset by name; raise InputError with the known names otherwise."""
-    if name not in PRESETS:
-        raise InputError(
-            f"no preset is called {name!r}; there are {', '.join(PRESETS)}."
-            + did_you_mean(name, PRESETS)
-        )
-    return PRESETS[name]
+def get_preset(name: str | Preset, **changes: object) -> Preset:
+    """Return a preset by name, with changes if any.
+
+    Args:
+        name: one of PRESETS, or a preset to change.
+        changes: fields of ModelConfig or TrainingConfig, as `epochs=5, max_len=50`.
+
+    Raises:
+        InputError: no preset or no setting is called so, or a value is out of range.
+    """
+    if not isinstance(name, Preset):
+        if name not in PRESETS:
+            raise InputError(
+                f"no preset is called {name!r}; there are {', '.join(PRESETS)}."
+                + did_you_mean(name, PRESETS)
+            )
+        name = PRESETS[name]
+    shape = {f.name for f in fields(ModelConfig)} - {"num_items"}
+    training = {f.name for f in fields(TrainingConfig)}
+    for key in changes:
+        if key not in shape | training:
+            raise InputError(
+                f"there is no setting {key!r} of a model or its training."
+                + did_you_mean(key, shape | training)
+            )
+    return replace(
+        name,
+        shape={**name.shape, **{k: v for k, v in changes.items() if k in shape}},
+        training=replace(name.training, **{k: v for k, v in changes.items() if k in training}),
+    )

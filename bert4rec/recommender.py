@@ -1,26 +1,36 @@
-"""Titles in, titles out: a trained model with its vocabulary, saved and loaded as one folder.
+"""Titles in, titles out: fit on a log, recommend, look into why, update, save and load.
 
-A folder holds model.safetensors and config.json (`BERT4Rec.save`), vocabulary.csv, whose i-th row
-is the item with token i + 1, and metrics.json, if the model was evaluated.
+A folder holds model.safetensors and config.json (`BERT4Rec.save`), vocabulary.csv (`Catalogue`),
+and metrics.json, if the model was evaluated.
 """
 
 from __future__ import annotations
 
-import io
-import re
+import time
 import warnings
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
-from .errors import InputError, closest
-from .files import model_folder, write_atomically
-from .interactions import known_column
+from .baselines import ItemTransitions
+from .catalogue import Catalogue
+from .errors import InputError
+from .evaluation import Negatives, Report, evaluate, hide_seen, score_histories
+from .files import CONFIG, VOCABULARY, make_folder, model_folder, read_config, stored
+from .growing import grown
+from .interactions import find_columns
 from .model import BERT4Rec
-from .vocabulary import Vocabulary
+from .presets import Preset, get_preset
+from .records import write_record
+from .sequences import Holdout, Sequences, Split
+from .training import History, TrainingConfig, train
+from .vocabulary import PAD, Vocabulary
+
+LOGITS = 2**24  # scores held at a time, 64 MB
 
 
 class Recommender:
@@ -29,197 +39,516 @@ class Recommender:
     Args:
         model: a trained model.
         vocabulary: the items it was trained on.
-        movies: a table with an item column (movieId, item_id, …) and a title column. Items that
+        items: a table with an item column (movieId, item_id, …) and a title column. Items that
             it lacks, or all without it, are called by their id.
+        counts: (num_items + 2,) how often each token occurs in training, as
+            `Sequences.item_counts` gives it: what an empty history is answered with.
+
+    Attributes:
+        split, history, report: of the training, where `fit` or `update` made this recommender;
+            None after loading.
     """
 
-    def __init__(self, model: BERT4Rec, vocabulary: Vocabulary, movies: pd.DataFrame | None = None):
-        if model.config.num_items != vocabulary.num_items:
+    def __init__(
+        self,
+        model: BERT4Rec,
+        vocabulary: Vocabulary,
+        items: pd.DataFrame | None = None,
+        counts: np.ndarray | None = None,
+    ):
+        self._take(model, Catalogue(vocabulary, items, counts))
+        self.training = TrainingConfig()
+        self.split: Split | None = None
+        self.history: History | None = None
+        self.report: Report | None = None
+
+    def _take(self, model: BERT4Rec, catalogue: Catalogue) -> None:
+        if model.config.num_items != catalogue.vocabulary.num_items:
             raise InputError(
                 f"the model knows {model.config.num_items:,} items, the vocabulary "
-                f"{vocabulary.num_items:,}; they must come from the same data."
+                f"{catalogue.vocabulary.num_items:,}; they must come from the same data."
             )
-        self.model, self.vocabulary = model.eval(), vocabulary
-        self.titles = item_titles(vocabulary, movies)
-        self._by_title: dict[str, list[int]] = defaultdict(list)
-        for token, title in enumerate(self.titles, start=1):
-            for key in _short_forms(plain_title(title)):
-                self._by_title[key].append(token)
+        self.model, self.catalogue = model.eval(), catalogue
 
-    def recommend(self, history: Sequence[object], k: int = 10) -> pd.DataFrame:
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.catalogue.vocabulary
+
+    @property
+    def titles(self) -> list[str]:
+        """The title of each item; that of token t stands at t - 1."""
+        return self.catalogue.titles
+
+    def __repr__(self) -> str:
+        return f"Recommender({self.vocabulary.num_items:,} items, on {self.model.device})"
+
+    # ------------------------------------------------------------------ asking
+
+    def recommend(
+        self,
+        history: Iterable,
+        k: int = 10,
+        exclude: Iterable[object] = (),
+        only: Iterable[object] | None = None,
+    ) -> pd.DataFrame:
         """Recommend the k best next items, best first, none of which is in the history.
 
         The scores are the ones that `evaluate` ranks by: the model's logits at a [MASK] after the
-        newest items of the history.
+        newest items of the history. An empty history is answered with the items that are most
+        popular in training (scored by the log of their share), with a warning.
 
         Args:
-            history: titles or item ids, oldest first. A title may leave out its year where that
-                is clear, and "The Matrix" finds "Matrix, The". May be empty.
-            k: how many; fewer are returned where the catalogue has fewer.
+            history: titles or item ids, oldest first; or many histories: a list of such lists, a
+                dict of them by user, or `Sequences`. A title may leave out its year where that is
+                clear, and "The Matrix" finds "Matrix, The". Unknown items are left out, with one
+                warning that names them.
+            k: how many; fewer are returned where there are fewer.
+            exclude: titles or ids that must not be recommended.
+            only: titles or ids to choose from; None stands for all.
 
         Returns:
-            A DataFrame with rank (from 1, the index), item, title and score.
+            A DataFrame with columns item, title and score, by rank, from 1; for many histories by
+            user (their key in the dict, or place in the list) and rank.
 
         Raises:
-            InputError: a title does not exist (the message suggests others) or fits several
-                films, or k is not positive. An unknown id is left out, with a warning.
+            InputError: a title fits several items, k is not positive, or the history is no list.
         """
-        if isinstance(history, str):
-            raise InputError(f"history must be a list, as [{history!r}], not one string.")
-        if k < 1:
-            raise InputError(f"k must be at least 1, not {k}.")
-        tokens = self.tokens(history)
-        if not tokens:
-            warnings.warn(
-                "the history is empty: these are the model's guesses for a user it knows nothing "
-                "about, mostly popular items.",
-                stacklevel=2,
-            )
-        scores = self.model.score(torch.tensor([tokens or [0]]))[0]
-        scores[tokens] = -torch.inf
-        best = scores.topk(min(k, len(scores)))
-        keep = best.values > -torch.inf
-        found = best.indices[keep].cpu().numpy()
-        return pd.DataFrame(
-            {
-                "item": self.vocabulary.ids(found),
-                "title": [self.titles[token - 1] for token in found],
-                "score": best.values[keep].cpu().numpy(),
-            },
-            index=pd.RangeIndex(1, len(found) + 1, name="rank"),
-        )
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise InputError(f"k must be at least 1, a whole number, not {k!r}.")
+        many, users, tokens, offsets = self._read(history)
+        allowed = self._allowed(exclude, only)
+        sequences = Sequences(tokens, offsets, users, self.vocabulary)
+        best, scores = self._best(sequences, min(k, len(allowed)), allowed)
+        found = scores > -np.inf
+        columns = {**self.catalogue.table(best[found]), "score": scores[found]}
+        rank = np.broadcast_to(np.arange(1, best.shape[1] + 1), best.shape)[found]
+        if not many:
+            return pd.DataFrame(columns, index=pd.RangeIndex(1, len(rank) + 1, name="rank"))
+        user = np.repeat(np.arange(len(users)), found.sum(axis=1))
+        index = pd.MultiIndex(
+            [pd.Index(users), pd.RangeIndex(1, best.shape[1] + 1)], [user, rank - 1],
+            names=["user", "rank"],
+        )  # fmt: skip
+        return pd.DataFrame(columns, index=index)
 
-    def tokens(self, history: Sequence[object]) -> list[int]:
-        """Return the tokens of titles or ids; unknown ids are left out with one warning.
+    def similar(self, item: object, k: int = 10) -> pd.DataFrame:
+        """Return the k items whose embeddings are nearest to an item's, by cosine similarity.
+
+        Args:
+            item: a title or an id.
+            k: how many.
+
+        Returns:
+            A DataFrame with columns item, title and similarity (at most 1), by rank, from 1.
 
         Raises:
-            InputError: a text is neither a title nor an id, or fits several items.
+            InputError: the item is not known, or its title fits several.
         """
-        tokens, unknown = [], []
-        for entry in history:
-            token = self._token(entry)
-            if token is None:
-                unknown.append(entry)
-            else:
-                tokens.append(token)
-        if unknown:
-            warnings.warn(
-                f"{len(unknown)} unknown items are left out of the history: "
-                f"{', '.join(repr(entry) for entry in unknown[:5])}"
-                f"{', …' if len(unknown) > 5 else ''}.",
-                stacklevel=3,
-            )
-        return tokens
+        token = self._one(item)
+        table = self.model.model.embedding.token_embeddings.weight.detach()
+        table = torch.nn.functional.normalize(table, dim=1)
+        similarity = table @ table[token]
+        similarity[[PAD, token, self.vocabulary.mask_token]] = -torch.inf
+        best = similarity.topk(min(k, self.vocabulary.num_items - 1))
+        found = best.indices.cpu().numpy()
+        columns = {**self.catalogue.table(found), "similarity": best.values.cpu().numpy()}
+        return pd.DataFrame(columns, index=pd.RangeIndex(1, len(found) + 1, name="rank"))
+
+    def explain(self, history: Iterable[object], item: object = None) -> pd.DataFrame:
+        """Show what the model looked at, and what an item's score would be without each entry.
+
+        Attention tells where information came from, not why an item won (Jain and Wallace 2019).
+        The change of the score does tell what each entry did for it.
+
+        Args:
+            history: titles or item ids, oldest first.
+            item: a title or an id; default the first that `recommend` gives.
+
+        Returns:
+            A DataFrame with a row for each of the newest items that the model sees, oldest first,
+            and one for [MASK], the question. Columns: title; ("layer 1", "head 1"), …: the
+            attention that [MASK] pays to the row, which adds up to 1; and "gain": the item's score
+            less what it is when the row is left out of the history.
+
+        Raises:
+            InputError: as in `recommend`; or nothing is left of the history.
+        """
+        tokens = self.tokens(history)[-self.model.history_length :]
+        if len(tokens) == 0:
+            raise InputError("there is nothing to explain in an empty history.")
+        if item is None:
+            chosen = self._best(self._flat([tokens]), 1, self._allowed((), None))[0][0, 0]
+        else:
+            chosen = self._one(item)
+        asked = torch.tensor([[*tokens, self.vocabulary.mask_token]])
+        columns: dict[tuple[str, str], np.ndarray] = {}
+        for layer, weights in enumerate(self.model.attention(asked), start=1):
+            for head, rows in enumerate(weights[0], start=1):
+                columns[f"layer {layer}", f"head {head}"] = rows[-1].cpu().numpy()
+        without = [np.delete(tokens, place) for place in range(len(tokens))]
+        scores = self._scores(self._flat([tokens, *without]), np.arange(len(tokens) + 1))
+        own = scores[:, chosen].cpu().numpy()
+        columns["gain", self.titles[chosen - 1]] = np.append(own[0] - own[1:], np.nan)
+        titles = [*(self.titles[token - 1] for token in tokens), "[MASK]"]
+        return pd.DataFrame(columns, index=pd.Index(titles, name="title"))
+
+    def tokens(self, history: Iterable[object]) -> np.ndarray:
+        """Return the tokens of titles or ids, int32; unknown ones are left out with a warning.
+
+        Raises:
+            InputError: a title fits several items, or the history is no list of titles or ids.
+        """
+        return self.catalogue.tokens(_entries(history))
 
     def suggest(self, text: str, count: int = 3) -> list[str]:
         """Return titles that contain a text, or else resemble it."""
-        plain = plain_title(text)
-        containing = [title for title in self.titles if plain and plain in plain_title(title)]
-        if containing:
-            return containing[:count]
-        near = closest(plain, self._by_title, 4 * count)  # a title has up to four keys
-        titles = [self.titles[self._by_title[key][0] - 1] for key in near]
-        return list(dict.fromkeys(titles))[:count]
+        return self.catalogue.suggest(text, count)
+
+    def evaluate(self, split: Split | Holdout, protocol: str | Negatives = "full") -> Report:
+        """Rank the held-out items beside item transitions and popularity, by the same scores.
+
+        Args:
+            split: a split, whose test is ranked, or one of its parts, as `split.validation`.
+            protocol: see `evaluate`.
+
+        Raises:
+            InputError: the split is of another vocabulary.
+        """
+        holdout = split.test if isinstance(split, Split) else split
+        if holdout.histories.vocabulary != self.vocabulary:
+            raise InputError(
+                "the split is of another vocabulary than the model. Build it with "
+                "Sequences.from_interactions(…, vocabulary=recommender.vocabulary)."
+            )
+        models = {"BERT4Rec": self.model, "item transitions": ItemTransitions(holdout.train)}
+        return evaluate(models, holdout, protocol)
+
+    # ------------------------------------------------------------------ training
+
+    @classmethod
+    def fit(
+        cls,
+        interactions: pd.DataFrame,
+        items: pd.DataFrame | None = None,
+        preset: str | Preset = "tutorial",
+        *,
+        user: str | None = None,
+        item: str | None = None,
+        time: str | None = None,
+        min_user_count: int = 5,
+        min_item_count: int = 5,
+        output: str | Path | None = None,
+        log_dir: str | Path | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        progress: bool = True,
+        data: Mapping[str, object] | None = None,
+        **changes: object,
+    ) -> Recommender:
+        """Train on a log: each user's last two items are held out to choose by and to test.
+
+        Args:
+            interactions: a row per interaction, columns of any name.
+            items: a table of titles, as for the class.
+            preset: the settings to start from: "tutorial" for thousands of interactions, "ml-1m"
+                for a million; see `PRESETS`.
+            user, item, time, min_user_count, min_item_count: see `Sequences.from_interactions`.
+            output: a folder for the model, its checkpoint and metrics.json. A log can be trained
+                on without one and saved later.
+            log_dir, resume, progress: see `train`.
+            overwrite: replace the model in the folder.
+            data: what config.json and metrics.json shall say about where the log came from.
+            changes: settings that differ from the preset, as `epochs=5, max_len=50, seed=1`.
+
+        Returns:
+            The recommender, with `split`, `history` and, if there is a folder, `report`.
+
+        Raises:
+            InputError: the log, a setting or the folder cannot be used; nothing was trained.
+            FloatingPointError: see `train`.
+        """
+        begun = _clock()
+        preset = get_preset(preset, **changes)
+        preset.model_config(1)  # a bad value is said before anything is read
+        if output is not None and stored(output, CONFIG).exists() and not (resume or overwrite):
+            raise InputError(
+                f"{output} already holds a model. resume (--resume) goes on with it, overwrite "
+                "(--overwrite) replaces it, or choose another folder."
+            )
+        sequences = Sequences.from_interactions(
+            interactions, user, item, time, min_user_count, min_item_count
+        )
+        split = sequences.leave_one_out()
+        torch.manual_seed(preset.training.seed)
+        model = BERT4Rec(preset.model_config(sequences.num_items))
+        self = cls(model, sequences.vocabulary, items, split.train.item_counts())
+        user, item, time = find_columns(interactions, user, item, time)
+        read = {"user": user, "item": item, "time": time}
+        read |= {"min_user_count": min_user_count, "min_item_count": min_item_count}
+        self._train(
+            model, self.catalogue, sequences, split, preset.training, output, log_dir, resume,
+            progress, {**read, **(data or {})}, begun,
+        )  # fmt: skip
+        return self
+
+    def update(
+        self,
+        interactions: pd.DataFrame,
+        items: pd.DataFrame | None = None,
+        *,
+        user: str | None = None,
+        item: str | None = None,
+        time: str | None = None,
+        output: str | Path | None = None,
+        log_dir: str | Path | None = None,
+        resume: bool = False,
+        progress: bool = True,
+        **changes: object,
+    ) -> History:
+        """Go on training with newer interactions, and learn the new items among them.
+
+        The model starts from what it knows: scores of known items are at first what they were, new
+        items stand where their neighbours in the log do (see `growing.grown`). Training is short,
+        at a quarter of the rates, unless `changes` says otherwise. Pass the whole histories of the
+        users who did something new, and some others, so that what was learnt stays in use: the
+        model trains on what it is given.
+
+        Args:
+            interactions: a row per interaction, of known and new users.
+            items: titles of new items; known titles stay.
+            user, item, time: see `Sequences.from_interactions`.
+            output: a folder for the result; it may be the one that this was loaded from.
+            log_dir, resume, progress: see `train`.
+            changes: settings that differ from the ones of the first training, as `epochs=5`.
+
+        Returns:
+            What happened; `split` and `report` are those of the new log.
+
+        Raises:
+            InputError: as in `fit`; or the ids are of another type. This recommender is then
+                what it was.
+        """
+        begun = _clock()
+        gentle = replace(
+            self.training,
+            epochs=3,
+            learning_rate=self.training.learning_rate / 4,
+            muon_learning_rate=self.training.muon_learning_rate / 4,
+            start_at_popularity=False,
+            start_at_neighbours=0,
+        )
+        training = get_preset(Preset("", {}, gentle), **changes).training
+        known = self.vocabulary.items
+        sequences = Sequences.from_interactions(interactions, user, item, time)
+        found = sequences.vocabulary.items
+        if isinstance(found[0], str) != isinstance(known[0], str):
+            raise InputError(
+                f"the new items are called like {found[0]!r}, the known ones like {known[0]!r}. "
+                "Convert the new ids: interactions[column].astype(…)."
+            )
+        vocabulary = Vocabulary(known.append(found[~found.isin(known)]))
+        sequences = replace(
+            sequences,
+            tokens=vocabulary.tokens(found)[sequences.tokens - 1],
+            vocabulary=vocabulary,
+        )
+        split = sequences.leave_one_out()
+        model = grown(self.model, split.train)
+        counts = split.train.item_counts()
+        if self.catalogue.counts is not None:
+            counts[: len(known) + 1] += self.catalogue.counts[:-1]
+        titles = pd.DataFrame({"item": known, "title": self.titles})
+        fresh = Catalogue(vocabulary, items).titles[len(known) :]
+        titles = pd.concat(
+            [titles, pd.DataFrame({"item": vocabulary.items[len(known) :], "title": fresh})]
+        )
+        self._train(
+            model, Catalogue(vocabulary, titles, counts), sequences, split, training, output,
+            log_dir, resume, progress, {"updated": True}, begun,
+        )  # fmt: skip
+        return self.history
+
+    def _train(
+        self, model, catalogue, sequences, split, training, output, log_dir, resume, progress,
+        data, begun,
+    ) -> None:  # fmt: skip
+        files = {VOCABULARY: catalogue.to_csv()}
+        if output is not None:
+            make_folder(Path(output))
+        history = train(
+            model, split, training, output, log_dir, resume, progress, files, {"data": data}
+        )
+        self._take(model, catalogue)
+        self.training, self.split, self.history, self.report = training, split, history, None
+        if output is not None:
+            self.report = self.evaluate(split)
+            write_record(
+                Path(output), model, training, history, self.report, sequences, split, data,
+                _clock() - begun,
+            )  # fmt: skip
+
+    # ------------------------------------------------------------------ files
 
     def save(self, folder: str | Path, **extra: object) -> None:
-        """Write the model and its vocabulary into a folder, each file whole or not at all."""
-        save_vocabulary(folder, self.vocabulary, self.titles)
-        self.model.save(folder, **extra)
+        """Write the model and its vocabulary into a folder; a crash leaves all old or all new.
+
+        Args:
+            folder: is made if it is not there.
+            extra: further entries of config.json.
+
+        Raises:
+            InputError: the folder cannot be written to; what was there is untouched.
+        """
+        extra = {"training": asdict(self.training), **extra}
+        self.model.save(folder, {VOCABULARY: self.catalogue.to_csv()}, **extra)
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Recommender:
-        """Read a folder that `save` or `bert4rec train` wrote, on any device. Runs no code of it.
+        """Read a folder that `save`, `fit` or `bert4rec train` wrote. Runs no code of it.
 
         Args:
             folder: where it was saved, or "ml-1m": trained on MovieLens-1M, and part of the
                 package. Its items are MovieLens ids.
-            device: where it shall compute.
+            device: where it shall compute; "auto" takes a GPU if there is one.
 
         Raises:
             InputError: a file is missing or damaged, or the files do not belong together.
         """
         folder = model_folder(folder)
-        model = BERT4Rec.load(folder, device)
-        path = folder / "vocabulary.csv"
-        try:
-            # what pandas would take for a missing value ("NA", "None") is a title here
-            table = pd.read_csv(path, keep_default_na=False, dtype={"title": str, "type": str})
-            as_text = (table["type"] == "str").any()
-            items = table["item"].astype(str) if as_text else table["item"]
-            titles = table["title"]
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{path} is missing or damaged: {error}") from error
-        vocabulary = Vocabulary(items.to_numpy(object) if as_text else items.to_numpy())
-        movies = pd.DataFrame({"item": vocabulary.items, "title": titles})
-        return cls(model, vocabulary, movies)
+        self = cls.__new__(cls)
+        self._take(BERT4Rec.load(folder, device), Catalogue.read(stored(folder, VOCABULARY)))
+        self.split = self.history = self.report = None
+        self.training = _training_of(read_config(folder))
+        return self
 
-    def _token(self, entry: object) -> int | None:
-        if not isinstance(entry, str):
-            return int(self.vocabulary.tokens([entry])[0]) if entry in self.vocabulary else None
-        plain = plain_title(entry)
-        found = self._by_title.get(plain, [])
-        # a whole title wins over one that would fit without its year
-        found = [t for t in found if plain_title(self.titles[t - 1]) == plain] or found
-        if len(found) > 1:
-            several = "; ".join(
-                f"{self.titles[token - 1]!r} (id {self.vocabulary.ids([token])[0]})"
-                for token in found[:5]
+    def to_onnx(self, path: str | Path) -> None:
+        """Write the scoring part as an ONNX model; see `export.to_onnx`."""
+        from .export import to_onnx
+
+        to_onnx(self.model, path)
+
+    # ------------------------------------------------------------------ inside
+
+    def _read(self, history: Iterable) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray]:
+        """One history or many as: whether many, users, flat tokens, offsets."""
+        if isinstance(history, Sequences):
+            if history.vocabulary != self.vocabulary:
+                raise InputError(
+                    "the sequences are of another vocabulary than the model. Build them with "
+                    "Sequences.from_interactions(…, vocabulary=recommender.vocabulary)."
+                )
+            return True, history.users, history.tokens, history.offsets
+        if isinstance(history, Mapping):
+            users, rows = list(history), list(history.values())
+        else:
+            rows = _entries(history)
+            users = range(len(rows))
+            if not any(_is_list(row) for row in rows):
+                tokens = self.catalogue.tokens(rows)
+                return False, np.arange(1), tokens, np.array([0, len(tokens)])
+        rows = [_entries(row) for row in rows]
+        flat = self.catalogue.find([entry for row in rows for entry in row], "the histories")
+        row_of = np.repeat(np.arange(len(rows)), [len(row) for row in rows])[flat != PAD]
+        lengths = np.bincount(row_of, minlength=len(rows))
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return True, pd.Index(users), flat[flat != PAD], offsets
+
+    def _flat(self, rows: list[np.ndarray]) -> Sequences:
+        offsets = np.cumsum([0, *map(len, rows)])
+        tokens = np.concatenate(rows).astype(np.int32)
+        return Sequences(tokens, offsets, np.arange(len(rows)), self.vocabulary)
+
+    def _allowed(self, exclude: Iterable[object], only: Iterable[object] | None) -> torch.Tensor:
+        """(num_items + 2,) bool, on the model's device: the tokens that may be recommended."""
+        allowed = torch.ones(self.vocabulary.num_items + 2, dtype=torch.bool)
+        if only is not None:
+            allowed[:] = False
+            allowed[self.catalogue.tokens(_entries(only, "only"), "only").astype(np.int64)] = True
+        banned = self.catalogue.tokens(_entries(exclude, "exclude"), "exclude")
+        allowed[banned.astype(np.int64)] = False
+        return allowed.to(self.model.device)
+
+    def _best(
+        self, histories: Sequences, k: int, allowed: torch.Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens and scores of the k best items, (histories, k); -inf where there are fewer."""
+        best = np.zeros((len(histories), k), dtype=np.int64)
+        scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
+        # histories of similar length share a batch, so little is computed for padding
+        order = np.argsort(histories.lengths, kind="stable")
+        size = max(1, min(256, LOGITS // len(allowed)))
+        for begin in range(0, len(order), size):
+            users = order[begin : begin + size]
+            found = self._scores(histories, users)
+            hide_seen(found, histories, users)
+            found[:, ~allowed] = -torch.inf
+            top = found.topk(k, dim=1)
+            best[users], scores[users] = top.indices.cpu().numpy(), top.values.cpu().numpy()
+        if (histories.lengths == 0).any():
+            few = int((histories.lengths == 0).sum())
+            which = "the history is" if len(histories) == 1 else f"{few:,} histories are"
+            what = "the items most popular in training"
+            if self.catalogue.counts is None:
+                what = "the model's guesses for nobody in particular (its folder holds no counts)"
+            warnings.warn(f"{which} empty and answered with {what}.", stacklevel=3)
+        return best, scores
+
+    def _scores(self, histories: Sequences, users: np.ndarray) -> torch.Tensor:
+        """(users, num_items + 2) what `evaluate` ranks by; popularity for an empty history."""
+        scores = score_histories(self.model, histories, users)
+        empty = histories.lengths[users] == 0
+        if empty.any() and self.catalogue.counts is not None:
+            share = torch.from_numpy((self.catalogue.counts + 0.5) / self.catalogue.counts.sum())
+            share[[PAD, self.vocabulary.mask_token]] = 0.0
+            scores[torch.from_numpy(empty)] = share.log().to(scores)
+        return scores
+
+    def _one(self, item: object) -> int:
+        """The token of one item."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            token = int(self.catalogue.find([item], "the item")[0])
+        if token == PAD:
+            near = self.suggest(item) if isinstance(item, str) else []
+            raise InputError(
+                f"no item is called {item!r}."
+                + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
             )
-            raise InputError(f"{entry!r} fits several items: {several}. Use the id or the year.")
-        if found:
-            return found[0]
-        for item in (entry, int(entry) if entry.isdecimal() else entry):
-            if item in self.vocabulary:
-                return int(self.vocabulary.tokens([item])[0])
-        suggestions = self.suggest(entry)
+        return token
+
+
+def _entries(history: Iterable, name: str = "history") -> list:
+    """The entries of a list; InputError if it is a text, or a history without an order."""
+    if isinstance(history, torch.Tensor):
+        return history.tolist() if history.ndim else [history.item()]
+    no_list = isinstance(history, str | bytes | pd.DataFrame)
+    no_list |= name == "history" and isinstance(history, set | frozenset | Mapping)
+    if no_list or not isinstance(history, Iterable):
+        shown = f"[{history!r}]" if isinstance(history, str) else "['Toy Story (1995)', 1, …]"
         raise InputError(
-            f"no item is called {entry!r}."
-            + (f" Did you mean {' or '.join(map(repr, suggestions))}?" if suggestions else "")
+            f"{name} must be a list, as {shown}, not {type(history).__name__} "
+            f"{'of columns' if isinstance(history, pd.DataFrame) else repr(history)[:40]}."
         )
+    return list(history)
 
 
-def item_titles(vocabulary: Vocabulary, movies: pd.DataFrame | None) -> list[str]:
-    """Return the title of each item by token; its id as text where the table has none.
+def _is_list(entry: object) -> bool:
+    return isinstance(entry, list | tuple | np.ndarray | pd.Series | pd.Index | torch.Tensor)
 
-    Raises:
-        InputError: the table has no item or no title column.
-    """
-    if movies is None:
-        return [str(item) for item in vocabulary.items]
-    item, title = known_column(movies, "item"), known_column(movies, "title")
-    if item is None or title is None:
+
+def _training_of(config: dict) -> TrainingConfig:
+    """The training settings that a folder tells, or the default ones where it tells none."""
+    stored_config = config.get("training")
+    if not isinstance(stored_config, dict):
+        return TrainingConfig()
+    known = {f.name for f in fields(TrainingConfig)}
+    try:
+        return TrainingConfig(**{k: v for k, v in stored_config.items() if k in known})
+    except TypeError as error:
         raise InputError(
-            f"the table of titles needs an item and a title column; it has {list(movies.columns)}. "
-            "Rename them: movies.rename(columns={'…': 'item', '…': 'title'})."
-        )
-    by_id = movies.drop_duplicates(item).set_index(item)[title]
-    titles = by_id.reindex(vocabulary.items)
-    return [
-        str(identity) if missing else str(name)
-        for identity, name, missing in zip(vocabulary.items, titles, titles.isna(), strict=True)
-    ]
+            f"{CONFIG} is damaged: its training settings are wrong: {error}"
+        ) from error
 
 
-def save_vocabulary(folder: str | Path, vocabulary: Vocabulary, titles: list[str]) -> None:
-    """Write vocabulary.csv; its i-th row is the item with token i + 1."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    kinds = ["str" if isinstance(item, str) else "int" for item in vocabulary.items]
-    table = pd.DataFrame({"item": vocabulary.items, "type": kinds, "title": titles})
-    text = io.StringIO()
-    table.to_csv(text, index=False)
-    write_atomically(Path(folder) / "vocabulary.csv", text.getvalue().encode("utf-8"))
-
-
-def plain_title(title: str) -> str:
-    """Reduce a title to what people agree on: "Matrix, The (1999)" to "the matrix (1999)"."""
-    title = " ".join(str(title).casefold().split())
-    moved = re.fullmatch(r"(.+), (the|a|an)( \(\d{4}\))?", title)
-    return f"{moved[2]} {moved[1]}{moved[3] or ''}" if moved else title
-
-
-def _short_forms(title: str) -> set[str]:
-    """A plain title, and what is left without its year and its other names in parentheses."""
-    without_year = re.sub(r" \(\d{4}\)$", "", title)
-    year = title[len(without_year) :]
-    one_name = re.sub(r" \(.*\)$", "", without_year)
-    return {title, without_year, one_name + year, one_name}
+def _clock() -> float:
+    return time.perf_counter()

@@ -324,6 +324,8 @@ def left_padded(
     Returns:
         (batch, length) int64 on the device of `tokens`.
     """
+    if len(tokens) == 0:  # there is nothing to index
+        return torch.full((len(starts), length), PAD, device=tokens.device)
     back = torch.arange(length, 0, -1, device=tokens.device)  # the newest item is 1 from the end
     index = stops[:, None] - back
     inside = index >= starts[:, None]

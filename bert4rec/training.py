@@ -6,9 +6,11 @@ the same config, data and number of CPU threads give the same weights, bit for b
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,14 +22,14 @@ from .cloze import ClozeBatches, check_cloze
 from .devices import keep_freed_memory, pick_device, pick_precision
 from .errors import InputError
 from .evaluation import rank_targets
-from .files import read_tensors, write_tensors
+from .files import locked, read_tensors, write_tensors
 from .model import BERT4Rec
 from .neighbours import neighbour_vectors
 from .optimizers import Muon
 from .progress import Reporter, new_run_folder
 from .sequences import Split
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ def train(
     log_dir: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
+    files: Mapping[str, bytes] | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> History:
     """Train a model on the cloze task and leave the best weights, by validation, in it.
 
@@ -149,22 +153,45 @@ def train(
             touched.
         config: default `TrainingConfig()`.
         output: a folder for the best model (model.safetensors, config.json) and a checkpoint
-            after every epoch. None writes nothing.
+            after every epoch. None writes nothing. A model that is there stays whole until the
+            first epoch's takes its place.
         log_dir: a folder for TensorBoard's event files; each run gets a folder of its own in it
             (run-1, run-2, …), and a resumed run goes on in its own. None writes none.
         resume: go on from the checkpoint in `output`, exactly as if training had never stopped.
             Starts from the beginning if there is none.
         progress: show a bar in a terminal, elsewhere print a line per epoch.
+        files: further files of the model, written together with it, as vocabulary.csv.
+        extra: further entries of its config.json.
 
     Returns:
         The history. An interrupt (Ctrl-C) ends training early and keeps what was reached.
 
     Raises:
-        InputError: the model does not fit the data, the device is not there, or the checkpoint
-            is of another configuration.
+        InputError: the model does not fit the data, the device is not there, the checkpoint is of
+            another configuration, or the folder cannot be written to or is another process's.
         FloatingPointError: the loss is not finite; the message says the step and likely causes.
+        Whatever ends training, the best weights so far are in the model.
     """
     config = config or TrainingConfig()
+    output = None if output is None else Path(output)
+    with contextlib.nullcontext() if output is None else locked(output):
+        return _train(
+            model, split, config, output, log_dir, resume, progress, files or {},
+            {"training": asdict(config), **(extra or {})},
+        )  # fmt: skip
+
+
+def _train(
+    model: BERT4Rec,
+    split: Split,
+    config: TrainingConfig,
+    output: Path | None,
+    log_dir: str | Path | None,
+    resume: bool,
+    progress: bool,
+    files: Mapping[str, bytes],
+    extra: dict,
+) -> History:
     if model.config.num_items != split.train.num_items:
         raise InputError(
             f"the model has num_items={model.config.num_items}, the data {split.train.num_items}."
@@ -182,7 +209,6 @@ def train(
     history = History()
     torch.manual_seed(config.seed)
     started = time.perf_counter()
-    output = None if output is None else Path(output)
     if resume and output is not None and (output / CHECKPOINT).exists():
         history = run.restore(output / CHECKPOINT)
         started -= history.seconds
@@ -190,14 +216,14 @@ def train(
         if config.start_at_popularity:
             model.start_at_popularity(split.train.item_counts())
         if config.start_at_neighbours:
-            size = model.config.hidden_size
+            size = min(model.config.hidden_size, split.train.num_items)
             vectors = neighbour_vectors(split.train, size, config.start_at_neighbours)
             model.start_at_neighbours(vectors)
     loss_of = torch.compile(model.loss, dynamic=True) if config.compile else model.loss
 
     if log_dir is None:
         history.log_dir = None
-    elif history.log_dir is None:
+    elif history.log_dir is None or Path(history.log_dir).parent != Path(log_dir):
         history.log_dir = str(new_run_folder(log_dir))
     with Reporter(
         config.epochs, len(batches), len(history.epochs), history.log_dir, progress
@@ -231,14 +257,18 @@ def train(
                     run.keep_best()
                 # The model first: a crash between the two repeats the epoch and finds it again.
                 if output is not None:
+                    if len(history.epochs) == 1:  # an earlier run's would be found beside it
+                        for name in (CHECKPOINT, METRICS):
+                            (output / name).unlink(missing_ok=True)
                     if improved:
-                        model.save(output, training=asdict(config))
+                        model.save(output, files, **extra)
                     run.save(output / CHECKPOINT, history)
                 reporter.epoch(row)
         except KeyboardInterrupt:
             history.stopped = "interrupted"
-    run.load_best()
-    model.eval()
+        finally:
+            run.load_best()
+            model.eval()
     return history
 
 
@@ -344,14 +374,19 @@ class _Run:
         write_tensors(path, tensors, {"run": json.dumps(meta)})
 
     def restore(self, path: Path) -> History:
-        tensors, metadata = read_tensors(path)
-        meta = json.loads(metadata["run"])
-        if meta["config"] != self._identity():
+        tensors, texts = read_tensors(path)
+        try:
+            meta = json.loads(texts["run"])
+            history, self.step = History(**meta["history"]), int(meta["step"])
+            written = dict(meta["config"])
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise InputError(f"{path} is no checkpoint of a training run: {error!r}") from error
+        if written != self._identity():
             different = {
                 key
                 for part, values in self._identity().items()
                 for key, value in values.items()
-                if meta["config"].get(part, {}).get(key) != value
+                if written.get(part, {}).get(key) != value
             }
             raise InputError(
                 f"{path} was written with another {', '.join(sorted(different))}. Train with the "
@@ -365,20 +400,22 @@ class _Run:
                 if name.startswith(prefix)
             }
 
-        self.model.load_state_dict(part("model."))
-        self.best = {name: value.to(self.model.device) for name, value in part("best.").items()}
-        for which, optimizer in enumerate(self.optimizers):
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            for name, value in part(f"optimizer.{which}.").items():
-                number, key = name.split(".")
-                state.setdefault(int(number), {})[key] = value
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": state, "param_groups": groups})
-        torch.set_rng_state(tensors["random.cpu"])
-        if "random.cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["random.cuda"])
-        self.step = meta["step"]
-        return History(**meta["history"])
+        try:
+            self.model.load_state_dict(part("model."))
+            self.best = {name: value.to(self.model.device) for name, value in part("best.").items()}
+            for which, optimizer in enumerate(self.optimizers):
+                state: dict[int, dict[str, torch.Tensor]] = {}
+                for name, value in part(f"optimizer.{which}.").items():
+                    number, key = name.split(".")
+                    state.setdefault(int(number), {})[key] = value
+                groups = optimizer.state_dict()["param_groups"]
+                optimizer.load_state_dict({"state": state, "param_groups": groups})
+            torch.set_rng_state(tensors["random.cpu"])
+            if "random.cuda" in tensors and torch.cuda.is_available():
+                torch.cuda.set_rng_state(tensors["random.cuda"])
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise InputError(f"{path} does not fit the model: {error}") from error
+        return history
 
     def _identity(self) -> dict:
         # what must agree for a run to continue; the device may change

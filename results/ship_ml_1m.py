@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bert4rec import BERT4Rec, Recommender, Vocabulary, load_movielens
+from bert4rec import Recommender, Vocabulary, load_movielens
 from bert4rec.files import SHIPPED, read_config, write_atomically
 
 
@@ -27,10 +27,10 @@ def main() -> None:
     options = parser.parse_args()
 
     items = pd.read_csv(options.items, sep="\t").set_index("sas_item_id")["movielens_id"]
-    numbers = Recommender.load(options.run).vocabulary.items
-    vocabulary = Vocabulary(items.loc[numbers].to_numpy())
+    run = Recommender.load(options.run)
+    vocabulary = Vocabulary(items.loc[run.vocabulary.items].to_numpy())
     _, movies = load_movielens("small")
-    recommender = Recommender(BERT4Rec.load(options.run), vocabulary, movies)
+    recommender = Recommender(run.model, vocabulary, movies, run.catalogue.counts)
     stored = read_config(options.run)
     data = stored["data"] | {"data": Path(stored["data"]["data"]).name}
     folder = SHIPPED / "ml-1m"

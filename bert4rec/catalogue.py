@@ -1,0 +1,249 @@
+"""The items of a model as people know them: ids and titles to tokens, tokens back to them.
+
+A model folder keeps it as vocabulary.csv, whose i-th row is the item with token i + 1.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import InputError, closest
+from .interactions import known_column
+from .vocabulary import PAD, Vocabulary
+
+FILE = "vocabulary.csv"
+
+
+class Catalogue:
+    """Items by id, title and token.
+
+    Args:
+        vocabulary: the items and their tokens.
+        table: a table with an item column (movieId, item_id, …) and a title column. Items that it
+            lacks, or all without it, are called by their id.
+        counts: (num_items + 2,) how often each token occurs in training, if that is known.
+
+    Raises:
+        InputError: the table has no item or no title column, or the counts do not fit.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        table: pd.DataFrame | None = None,
+        counts: np.ndarray | None = None,
+    ):
+        if counts is not None and len(counts) != len(vocabulary) + 2:
+            raise InputError(
+                f"counts has {len(counts):,} entries; expected one for each of the "
+                f"{len(vocabulary) + 2:,} tokens, as Sequences.item_counts() gives them."
+            )
+        self.vocabulary, self.counts = vocabulary, counts
+        self.titles = item_titles(vocabulary, table)
+
+    def tokens(self, entries: Iterable[object], what: str = "the history") -> np.ndarray:
+        """Return the tokens of titles or ids, int32, in their order; unknown ones are left out.
+
+        A title may leave out its year where that is clear, and "The Matrix" finds "Matrix, The".
+
+        Args:
+            entries: titles or ids.
+            what: where they come from, for the one warning that names the unknown ones.
+
+        Raises:
+            InputError: a title fits several items, or an entry is neither a text nor a number.
+        """
+        found = self.find(entries, what)
+        return found[found != PAD]
+
+    def find(self, entries: Iterable[object], what: str = "the history") -> np.ndarray:
+        """Return the same with a 0 in the place of each unknown item."""
+        entries = list(entries)
+        # each different entry is looked up once, by type too: 1, 1.0 and True are equal in Python
+        places: dict[tuple[type, object], int] = {}
+        try:
+            keys = [(type(entry), entry) for entry in entries]
+            order = np.array([places.setdefault(key, len(places)) for key in keys], dtype=np.int64)
+        except TypeError:
+            wrong = next(entry for entry in entries if not _hashable(entry))
+            raise InputError(
+                f"{what} holds {wrong!r}, which is neither a title nor an id. A history is a list "
+                "of titles or ids; many histories are a list of such lists, or a dict."
+            ) from None
+        tokens = np.array([self._token(entry) for _, entry in places], dtype=np.int32)
+        if (tokens == PAD).any():
+            self._warn([entry for (_, entry), t in zip(places, tokens, strict=True) if not t], what)
+        return tokens[order] if len(order) else np.empty(0, dtype=np.int32)
+
+    def suggest(self, text: object, count: int = 3) -> list[str]:
+        """Return titles that contain a text, or else resemble it."""
+        plain = plain_title(text)
+        containing = [title for title in self.titles if plain and plain in plain_title(title)]
+        if containing:
+            return containing[:count]
+        near = closest(plain, self._by_title, 4 * count)  # a title has up to four keys
+        titles = [self.titles[self._by_title[key][0] - 1] for key in near]
+        return list(dict.fromkeys(titles))[:count]
+
+    def table(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns item and title of some tokens."""
+        return {"item": self.vocabulary.ids(tokens), "title": self._titles[tokens - 1]}
+
+    def to_csv(self) -> bytes:
+        """The content of vocabulary.csv; raise InputError if the ids are no texts or numbers."""
+        items = self.vocabulary.items
+        if isinstance(items[0], str):
+            kinds = "str"
+        elif pd.api.types.is_numeric_dtype(items):
+            kinds = "number"
+        else:
+            raise InputError(
+                f"ids like {items[0]!r} cannot be saved; ids must be texts or numbers. Convert "
+                "them before training: interactions[column].astype(str)."
+            )
+        table = {"item": items, "type": kinds, "title": self.titles}
+        if self.counts is not None:
+            table["interactions"] = np.asarray(self.counts)[1:-1].astype(np.int64)
+        text = io.StringIO()
+        # without a line end of its own choice, a title that has a \r would come back without it
+        pd.DataFrame(table).to_csv(text, index=False, lineterminator="\n")
+        return text.getvalue().encode("utf-8", errors="surrogatepass")
+
+    @classmethod
+    def read(cls, path: Path) -> Catalogue:
+        """Read what `to_csv` wrote; raise InputError if it is absent or damaged."""
+        try:
+            # what pandas would take for a missing value ("NA", "None") is a title here
+            table = pd.read_csv(
+                path, keep_default_na=False, dtype={"title": str, "type": str}, lineterminator="\n",
+                encoding_errors="surrogatepass",
+            )  # fmt: skip
+            as_text = (table["type"] == "str").any()
+            if as_text:  # 007 is no number
+                ids = pd.read_csv(
+                    path, keep_default_na=False, dtype=str, usecols=["item"], lineterminator="\n",
+                    encoding_errors="surrogatepass",
+                )  # fmt: skip
+                items = ids["item"].to_numpy(object)
+            else:
+                items = table["item"].to_numpy()
+                if items.dtype == object:
+                    raise ValueError("an item is not a number")
+            counts = None
+            if "interactions" in table:
+                counts = np.concatenate([[0], table["interactions"].to_numpy(np.int64), [0]])
+            titles = table["title"]
+        except (OSError, ValueError, KeyError, OverflowError) as error:
+            raise InputError(f"{path} is missing or damaged: {error}") from error
+        vocabulary = Vocabulary(items)
+        named = pd.DataFrame({"item": vocabulary.items, "title": titles})
+        return cls(vocabulary, named, counts)
+
+    @cached_property
+    def _titles(self) -> np.ndarray:
+        return np.array(self.titles, dtype=object)
+
+    @cached_property
+    def _by_title(self) -> dict[str, list[int]]:
+        """The tokens by every short form of their titles; made when a text is first looked up."""
+        tokens = defaultdict(list)
+        for token, title in enumerate(self.titles, start=1):
+            for key in _short_forms(plain_title(title)):
+                tokens[key].append(token)
+        return dict(tokens)
+
+    def _token(self, entry: object) -> int:
+        """The token of a title or an id, 0 if it is unknown."""
+        if not isinstance(entry, str):
+            return self._of_id(entry)
+        plain = plain_title(entry)
+        found = self._by_title.get(plain, [])
+        # a whole title wins over one that would fit without its year
+        found = [t for t in found if plain_title(self.titles[t - 1]) == plain] or found
+        if len(found) > 1:
+            several = "; ".join(
+                f"{self.titles[token - 1]!r} (id {self.vocabulary.ids([token])[0]})"
+                for token in found[:5]
+            )
+            raise InputError(f"{entry!r} fits several items: {several}. Use the id or the year.")
+        if found:
+            return found[0]
+        number = int(entry) if re.fullmatch(r"-?[0-9]{1,18}", entry) else entry
+        return self._of_id(entry) or self._of_id(number)
+
+    def _of_id(self, entry: object) -> int:
+        try:
+            return int(self.vocabulary.items.get_loc(entry)) + 1
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return PAD
+
+    def _warn(self, unknown: list[object], what: str) -> None:
+        text = (
+            f"{len(unknown)} unknown item{'s are' if len(unknown) > 1 else ' is'} left out of "
+            f"{what}: {', '.join(map(repr, unknown[:5]))}{', …' if len(unknown) > 5 else ''}."
+        )
+        first = next((entry for entry in unknown if isinstance(entry, str)), None)
+        near = [] if first is None else self.suggest(first)
+        if near:
+            text += f" For {first!r}, did you mean {' or '.join(map(repr, near))}?"
+        warnings.warn(text, stacklevel=5)
+
+
+def item_titles(vocabulary: Vocabulary, table: pd.DataFrame | None) -> list[str]:
+    """Return the title of each item by token; its id as text where the table has none.
+
+    Raises:
+        InputError: the table has no item or no title column.
+    """
+    if table is None:
+        return [str(item) for item in vocabulary.items]
+    item, title = known_column(table, "item"), known_column(table, "title")
+    if item is None or title is None:
+        raise InputError(
+            f"the table of titles needs an item and a title column; it has {list(table.columns)}. "
+            "Rename them: items.rename(columns={'…': 'item', '…': 'title'})."
+        )
+    by_id = table.drop_duplicates(item).set_index(item)[title]
+    titles = by_id.reindex(vocabulary.items)
+    if titles.isna().all() and len(table):
+        warnings.warn(
+            f"none of the {len(vocabulary):,} items has a title in the table: its {item!r} holds "
+            f"{by_id.index[0]!r}, the log {vocabulary.items[0]!r}. Are they of the same kind?",
+            stacklevel=3,
+        )
+    return [
+        str(identity) if missing else str(name)
+        for identity, name, missing in zip(vocabulary.items, titles, titles.isna(), strict=True)
+    ]
+
+
+def plain_title(title: object) -> str:
+    """Reduce a title to what people agree on: "Matrix, The (1999)" to "the matrix (1999)"."""
+    title = " ".join(str(title).casefold().split())
+    moved = re.fullmatch(r"(.+), (the|a|an)( \(\d{4}\))?", title)
+    return f"{moved[2]} {moved[1]}{moved[3] or ''}" if moved else title
+
+
+def _short_forms(title: str) -> set[str]:
+    """A plain title, and what is left without its year and its other names in parentheses."""
+    without_year = re.sub(r" \(\d{4}\)$", "", title)
+    year = title[len(without_year) :]
+    one_name = re.sub(r" \(.*\)$", "", without_year)
+    return {title, without_year, one_name + year, one_name}
+
+
+def _hashable(entry: object) -> bool:
+    try:
+        hash(entry)
+    except TypeError:
+        return False
+    return True
