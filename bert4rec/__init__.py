@@ -7,11 +7,12 @@ from .devices import pick_device
 from .errors import InputError
 from .evaluation import METRICS, Negatives, Ranks, Report, evaluate, rank_targets
 from .interactions import read_interactions
-from .model import BERT, BERT4Rec, ModelConfig
+from .model import BERT4Rec
 from .movielens import download_movielens, load_movielens
 from .presets import PRESETS, Preset, get_preset
 from .recommender import Recommender
 from .sequences import Holdout, Sequences, Split
+from .sublayers import BERT, ModelConfig
 from .training import History, TrainingConfig, train
 from .vocabulary import PAD, Vocabulary
 

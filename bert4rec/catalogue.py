@@ -68,20 +68,19 @@ class Catalogue:
     def find(self, entries: Iterable[object], what: str = "the history") -> np.ndarray:
         """Return the same with a 0 in the place of each unknown item."""
         entries = list(entries)
-        # each different entry is looked up once, by type too: 1, 1.0 and True are equal in Python
-        places: dict[tuple[type, object], int] = {}
-        try:
-            keys = [(type(entry), entry) for entry in entries]
-            order = np.array([places.setdefault(key, len(places)) for key in keys], dtype=np.int64)
+        try:  # each different entry is looked up once
+            places = {entry: place for place, entry in enumerate(dict.fromkeys(entries))}
         except TypeError:
             wrong = next(entry for entry in entries if not _hashable(entry))
             raise InputError(
                 f"{what} holds {wrong!r}, which is neither a title nor an id. A history is a list "
                 "of titles or ids; many histories are a list of such lists, or a dict."
             ) from None
-        tokens = np.array([self._token(entry) for _, entry in places], dtype=np.int32)
+        order = np.fromiter(map(places.__getitem__, entries), dtype=np.int64, count=len(entries))
+        tokens = np.array([self._token(entry) for entry in places], dtype=np.int32)
         if (tokens == PAD).any():
-            self._warn([entry for (_, entry), t in zip(places, tokens, strict=True) if not t], what)
+            unknown = [entry for entry, token in zip(places, tokens, strict=True) if token == PAD]
+            self._warn(unknown, what)
         return tokens[order] if len(order) else np.empty(0, dtype=np.int32)
 
     def suggest(self, text: object, count: int = 3) -> list[str]:

@@ -23,11 +23,11 @@ from .errors import InputError
 from .evaluation import Report
 from .files import model_folder, read_config
 from .interactions import read_interactions
-from .model import ModelConfig
 from .movielens import RELEASES, download_movielens, load_movielens
 from .presets import PRESETS, Preset, get_preset
 from .recommender import Recommender
 from .sequences import Sequences
+from .sublayers import ModelConfig
 from .training import TrainingConfig
 from .vocabulary import Vocabulary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 
 from .errors import InputError, did_you_mean
-from .model import ModelConfig
+from .sublayers import ModelConfig
 from .training import TrainingConfig
 
 

@@ -476,7 +476,7 @@ class Recommender:
         scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
         # histories of similar length share a batch, so little is computed for padding
         order = np.argsort(histories.lengths, kind="stable")
-        size = max(1, min(256, LOGITS // len(allowed)))
+        size = max(1, min(128, LOGITS // len(allowed)))
         for begin in range(0, len(order), size):
             users = order[begin : begin + size]
             found = self._scores(histories, users)
