@@ -83,6 +83,20 @@ class Catalogue:
             self._warn(unknown, what)
         return tokens[order] if len(order) else np.empty(0, dtype=np.int32)
 
+    def token(self, entry: object) -> int:
+        """Return the token of one title or id; raise InputError if it is not known."""
+        try:
+            token = self._token(entry)
+        except TypeError:
+            token = PAD
+        if token == PAD:
+            near = self.suggest(entry) if isinstance(entry, str) else []
+            raise InputError(
+                f"no item is called {entry!r}."
+                + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
+            )
+        return token
+
     def suggest(self, text: object, count: int = 3) -> list[str]:
         """Return titles that contain a text, or else resemble it."""
         plain = plain_title(text)

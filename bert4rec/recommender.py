@@ -19,18 +19,17 @@ import torch
 from .baselines import ItemTransitions
 from .catalogue import Catalogue
 from .errors import InputError
-from .evaluation import Negatives, Report, evaluate, hide_seen, score_histories
+from .evaluation import Negatives, Report, evaluate, score_histories
 from .files import CONFIG, VOCABULARY, make_folder, model_folder, read_config, stored
 from .growing import grown
 from .interactions import find_columns
 from .model import BERT4Rec
 from .presets import Preset, get_preset
+from .ranking import allowed_tokens, best_items, entries_of, flat_histories, read_histories
 from .records import write_record
 from .sequences import Holdout, Sequences, Split
 from .training import History, TrainingConfig, train
 from .vocabulary import PAD, Vocabulary
-
-LOGITS = 2**24  # scores held at a time, 64 MB
 
 
 class Recommender:
@@ -115,21 +114,29 @@ class Recommender:
         """
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise InputError(f"k must be at least 1, a whole number, not {k!r}.")
-        many, users, tokens, offsets = self._read(history)
-        allowed = self._allowed(exclude, only)
-        sequences = Sequences(tokens, offsets, users, self.vocabulary)
-        best, scores = self._best(sequences, min(k, len(allowed)), allowed)
+        histories, many = read_histories(self.catalogue, history)
+        allowed = allowed_tokens(self.catalogue, exclude, only)
+        if (histories.lengths == 0).any():
+            self._say_empty(int((histories.lengths == 0).sum()), len(histories))
+        best, scores = best_items(self.model, self.catalogue, histories, k, allowed)
         found = scores > -np.inf
         columns = {**self.catalogue.table(best[found]), "score": scores[found]}
         rank = np.broadcast_to(np.arange(1, best.shape[1] + 1), best.shape)[found]
         if not many:
             return pd.DataFrame(columns, index=pd.RangeIndex(1, len(rank) + 1, name="rank"))
-        user = np.repeat(np.arange(len(users)), found.sum(axis=1))
+        user = np.repeat(np.arange(len(histories)), found.sum(axis=1))
         index = pd.MultiIndex(
-            [pd.Index(users), pd.RangeIndex(1, best.shape[1] + 1)], [user, rank - 1],
+            [pd.Index(histories.users), pd.RangeIndex(1, best.shape[1] + 1)], [user, rank - 1],
             names=["user", "rank"],
         )  # fmt: skip
         return pd.DataFrame(columns, index=index)
+
+    def _say_empty(self, empty: int, all_: int) -> None:
+        which = "the history is" if all_ == 1 else f"{empty:,} of {all_:,} histories are"
+        what = "the items most popular in training"
+        if self.catalogue.counts is None:
+            what = "the model's guesses for nobody in particular (its folder holds no counts)"
+        warnings.warn(f"{which} empty and answered with {what}.", stacklevel=3)
 
     def similar(self, item: object, k: int = 10) -> pd.DataFrame:
         """Return the k items whose embeddings are nearest to an item's, by cosine similarity.
@@ -144,7 +151,7 @@ class Recommender:
         Raises:
             InputError: the item is not known, or its title fits several.
         """
-        token = self._one(item)
+        token = self.catalogue.token(item)
         table = self.model.model.embedding.token_embeddings.weight.detach()
         table = torch.nn.functional.normalize(table, dim=1)
         similarity = table @ table[token]
@@ -176,17 +183,20 @@ class Recommender:
         tokens = self.tokens(history)[-self.model.history_length :]
         if len(tokens) == 0:
             raise InputError("there is nothing to explain in an empty history.")
+        without = [np.delete(tokens, place) for place in range(len(tokens))]
+        histories = flat_histories(self.vocabulary, [tokens, *without])
         if item is None:
-            chosen = self._best(self._flat([tokens]), 1, self._allowed((), None))[0][0, 0]
+            everything = allowed_tokens(self.catalogue)
+            first = histories.select(np.array([0]))
+            chosen = int(best_items(self.model, self.catalogue, first, 1, everything)[0][0, 0])
         else:
-            chosen = self._one(item)
+            chosen = self.catalogue.token(item)
         asked = torch.tensor([[*tokens, self.vocabulary.mask_token]])
         columns: dict[tuple[str, str], np.ndarray] = {}
         for layer, weights in enumerate(self.model.attention(asked), start=1):
             for head, rows in enumerate(weights[0], start=1):
                 columns[f"layer {layer}", f"head {head}"] = rows[-1].cpu().numpy()
-        without = [np.delete(tokens, place) for place in range(len(tokens))]
-        scores = self._scores(self._flat([tokens, *without]), np.arange(len(tokens) + 1))
+        scores = score_histories(self.model, histories, np.arange(len(histories)))
         own = scores[:, chosen].cpu().numpy()
         columns["gain", self.titles[chosen - 1]] = np.append(own[0] - own[1:], np.nan)
         titles = [*(self.titles[token - 1] for token in tokens), "[MASK]"]
@@ -198,7 +208,7 @@ class Recommender:
         Raises:
             InputError: a title fits several items, or the history is no list of titles or ids.
         """
-        return self.catalogue.tokens(_entries(history))
+        return self.catalogue.tokens(entries_of(history))
 
     def suggest(self, text: str, count: int = 3) -> list[str]:
         """Return titles that contain a text, or else resemble it."""
@@ -426,114 +436,6 @@ class Recommender:
         from .export import to_onnx
 
         to_onnx(self.model, path)
-
-    # ------------------------------------------------------------------ inside
-
-    def _read(self, history: Iterable) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray]:
-        """One history or many as: whether many, users, flat tokens, offsets."""
-        if isinstance(history, Sequences):
-            if history.vocabulary != self.vocabulary:
-                raise InputError(
-                    "the sequences are of another vocabulary than the model. Build them with "
-                    "Sequences.from_interactions(…, vocabulary=recommender.vocabulary)."
-                )
-            return True, history.users, history.tokens, history.offsets
-        if isinstance(history, Mapping):
-            users, rows = list(history), list(history.values())
-        else:
-            rows = _entries(history)
-            users = range(len(rows))
-            if not any(_is_list(row) for row in rows):
-                tokens = self.catalogue.tokens(rows)
-                return False, np.arange(1), tokens, np.array([0, len(tokens)])
-        rows = [_entries(row) for row in rows]
-        flat = self.catalogue.find([entry for row in rows for entry in row], "the histories")
-        row_of = np.repeat(np.arange(len(rows)), [len(row) for row in rows])[flat != PAD]
-        lengths = np.bincount(row_of, minlength=len(rows))
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return True, pd.Index(users), flat[flat != PAD], offsets
-
-    def _flat(self, rows: list[np.ndarray]) -> Sequences:
-        offsets = np.cumsum([0, *map(len, rows)])
-        tokens = np.concatenate(rows).astype(np.int32)
-        return Sequences(tokens, offsets, np.arange(len(rows)), self.vocabulary)
-
-    def _allowed(self, exclude: Iterable[object], only: Iterable[object] | None) -> torch.Tensor:
-        """(num_items + 2,) bool, on the model's device: the tokens that may be recommended."""
-        allowed = torch.ones(self.vocabulary.num_items + 2, dtype=torch.bool)
-        if only is not None:
-            allowed[:] = False
-            allowed[self.catalogue.tokens(_entries(only, "only"), "only").astype(np.int64)] = True
-        banned = self.catalogue.tokens(_entries(exclude, "exclude"), "exclude")
-        allowed[banned.astype(np.int64)] = False
-        return allowed.to(self.model.device)
-
-    def _best(
-        self, histories: Sequences, k: int, allowed: torch.Tensor
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The tokens and scores of the k best items, (histories, k); -inf where there are fewer."""
-        best = np.zeros((len(histories), k), dtype=np.int64)
-        scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
-        # histories of similar length share a batch, so little is computed for padding
-        order = np.argsort(histories.lengths, kind="stable")
-        size = max(1, min(128, LOGITS // len(allowed)))
-        for begin in range(0, len(order), size):
-            users = order[begin : begin + size]
-            found = self._scores(histories, users)
-            hide_seen(found, histories, users)
-            found[:, ~allowed] = -torch.inf
-            top = found.topk(k, dim=1)
-            best[users], scores[users] = top.indices.cpu().numpy(), top.values.cpu().numpy()
-        if (histories.lengths == 0).any():
-            few = int((histories.lengths == 0).sum())
-            which = "the history is" if len(histories) == 1 else f"{few:,} histories are"
-            what = "the items most popular in training"
-            if self.catalogue.counts is None:
-                what = "the model's guesses for nobody in particular (its folder holds no counts)"
-            warnings.warn(f"{which} empty and answered with {what}.", stacklevel=3)
-        return best, scores
-
-    def _scores(self, histories: Sequences, users: np.ndarray) -> torch.Tensor:
-        """(users, num_items + 2) what `evaluate` ranks by; popularity for an empty history."""
-        scores = score_histories(self.model, histories, users)
-        empty = histories.lengths[users] == 0
-        if empty.any() and self.catalogue.counts is not None:
-            share = torch.from_numpy((self.catalogue.counts + 0.5) / self.catalogue.counts.sum())
-            share[[PAD, self.vocabulary.mask_token]] = 0.0
-            scores[torch.from_numpy(empty)] = share.log().to(scores)
-        return scores
-
-    def _one(self, item: object) -> int:
-        """The token of one item."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            token = int(self.catalogue.find([item], "the item")[0])
-        if token == PAD:
-            near = self.suggest(item) if isinstance(item, str) else []
-            raise InputError(
-                f"no item is called {item!r}."
-                + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
-            )
-        return token
-
-
-def _entries(history: Iterable, name: str = "history") -> list:
-    """The entries of a list; InputError if it is a text, or a history without an order."""
-    if isinstance(history, torch.Tensor):
-        return history.tolist() if history.ndim else [history.item()]
-    no_list = isinstance(history, str | bytes | pd.DataFrame)
-    no_list |= name == "history" and isinstance(history, set | frozenset | Mapping)
-    if no_list or not isinstance(history, Iterable):
-        shown = f"[{history!r}]" if isinstance(history, str) else "['Toy Story (1995)', 1, …]"
-        raise InputError(
-            f"{name} must be a list, as {shown}, not {type(history).__name__} "
-            f"{'of columns' if isinstance(history, pd.DataFrame) else repr(history)[:40]}."
-        )
-    return list(history)
-
-
-def _is_list(entry: object) -> bool:
-    return isinstance(entry, list | tuple | np.ndarray | pd.Series | pd.Index | torch.Tensor)
 
 
 def _training_of(config: dict) -> TrainingConfig:

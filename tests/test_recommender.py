@@ -109,7 +109,7 @@ def test_an_empty_history_gets_what_is_popular_and_says_so(recommender):
         table = popular.recommend([], k=3)
     assert table["item"].tolist() == [3, 9, 1]
     assert np.exp(table["score"].iloc[0]) == pytest.approx(9.5 / 32)
-    with pytest.warns(UserWarning, match="2 histories are empty"):
+    with pytest.warns(UserWarning, match="2 of 3 histories are empty"):
         tables = popular.recommend([[], [1], []], k=3)
     assert tables.loc[2, "item"].tolist() == [3, 9, 1]
     pd.testing.assert_frame_equal(tables.loc[1], popular.recommend([1], k=3))
