@@ -292,6 +292,7 @@ class Recommender:
         torch.manual_seed(preset.training.seed)
         model = BERT4Rec(preset.model_config(sequences.num_items))
         self = cls(model, sequences.vocabulary, items, split.train.item_counts())
+        self.training = preset.training
         user, item, time = find_columns(interactions, user, item, time)
         read = {"user": user, "item": item, "time": time}
         read |= {"min_user_count": min_user_count, "min_item_count": min_item_count}
@@ -309,6 +310,7 @@ class Recommender:
         user: str | None = None,
         item: str | None = None,
         time: str | None = None,
+        min_item_count: int = 5,
         output: str | Path | None = None,
         log_dir: str | Path | None = None,
         resume: bool = False,
@@ -327,6 +329,7 @@ class Recommender:
             interactions: a row per interaction, of known and new users.
             items: titles of new items; known titles stay.
             user, item, time: see `Sequences.from_interactions`.
+            min_item_count: leave out new items with fewer interactions; known items stay.
             output: a folder for the result; it may be the one that this was loaded from.
             log_dir, resume, progress: see `train`.
             changes: settings that differ from the ones of the first training, as `epochs=5`.
@@ -356,11 +359,10 @@ class Recommender:
                 f"the new items are called like {found[0]!r}, the known ones like {known[0]!r}. "
                 "Convert the new ids: interactions[column].astype(…)."
             )
-        vocabulary = Vocabulary(known.append(found[~found.isin(known)]))
-        sequences = replace(
-            sequences,
-            tokens=vocabulary.tokens(found)[sequences.tokens - 1],
-            vocabulary=vocabulary,
+        often = sequences.item_counts()[1:-1] >= min_item_count
+        vocabulary = Vocabulary(known.append(found[often & ~found.isin(known)]))
+        sequences = Sequences.from_interactions(
+            interactions, user, item, time, vocabulary=vocabulary
         )
         split = sequences.leave_one_out()
         model = grown(self.model, split.train)
@@ -385,11 +387,11 @@ class Recommender:
         files = {VOCABULARY: catalogue.to_csv()}
         if output is not None:
             make_folder(Path(output))
-        history = train(
-            model, split, training, output, log_dir, resume, progress, files, {"data": data}
-        )
+        # an update is gentler; the next one starts from the settings of the first training again
+        extra = {"data": data, "training": asdict(self.training)}
+        history = train(model, split, training, output, log_dir, resume, progress, files, extra)
         self._take(model, catalogue)
-        self.training, self.split, self.history, self.report = training, split, history, None
+        self.split, self.history, self.report = split, history, None
         if output is not None:
             self.report = self.evaluate(split)
             write_record(
