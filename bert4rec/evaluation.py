@@ -10,7 +10,10 @@ mislead); McSherry and Najork 2008 (metrics under ties).
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,7 @@ import torch
 
 from .baselines import Popularity
 from .errors import InputError
+from .files import write_atomically
 from .sequences import Holdout, Sequences, left_padded
 from .vocabulary import PAD
 
@@ -194,17 +198,28 @@ class Negatives:
 
     def save(self, path: str | Path) -> None:
         """Write the negatives to an .npz file that others can load."""
-        with Path(path).open("wb") as file:
-            np.savez_compressed(file, tokens=self.tokens, name=np.array(self.name))
+        content = io.BytesIO()
+        np.savez_compressed(content, tokens=self.tokens, name=np.array(self.name))
+        write_atomically(Path(path), content.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> Negatives:
-        """Read what `save` wrote. No code in the file is run."""
+        """Read what `save` wrote. No code in the file is run.
+
+        Raises:
+            InputError: the file is absent, damaged or something else.
+        """
         try:
             with np.load(path, allow_pickle=False) as content:
-                return cls(content["tokens"], str(content["name"]))
-        except (OSError, ValueError, KeyError) as error:
+                tokens, name = content["tokens"], str(content["name"])
+            if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
+                raise ValueError(f"tokens of shape {tokens.shape} and type {tokens.dtype}")
+        except (
+            OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, SyntaxError,
+            RuntimeError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error,
+        ) as error:  # fmt: skip
             raise InputError(f"{path} does not hold saved negatives: {error}") from error
+        return cls(tokens, name)
 
 
 def evaluate(
@@ -301,6 +316,14 @@ def _negatives(protocol: str | Negatives, holdout: Holdout) -> Negatives | None:
             raise InputError(
                 f"the negatives are for {len(protocol.tokens):,} users, the holdout has "
                 f"{len(holdout):,}."
+            )
+        items = holdout.histories.num_items
+        if (
+            protocol.tokens.size
+            and not 1 <= protocol.tokens.min() <= protocol.tokens.max() <= items
+        ):
+            raise InputError(
+                f"the negatives hold tokens that are no items; those are 1 … {items:,}."
             )
         return protocol
     if protocol == "full":

@@ -46,6 +46,8 @@ def to_onnx(model: BERT4Rec, path: str | Path) -> None:
         raise InputError(
             f"writing ONNX needs the package {error.name!r}: pip install 'bert4rec[onnx]'."
         ) from error
+    path = Path(path)
+    make_folder(path.parent)
     scoring = Scoring(copy.deepcopy(model).to("cpu")).eval()
     example = torch.ones(2, min(3, model.history_length), dtype=torch.int64)
     length = torch.export.Dim("length", min=1, max=model.history_length)
@@ -61,6 +63,4 @@ def to_onnx(model: BERT4Rec, path: str | Path) -> None:
         logging.disable(logging.NOTSET)
     content = io.BytesIO()
     program.save(content)
-    path = Path(path)
-    make_folder(path.parent)
     write_atomically(path, content.getvalue())

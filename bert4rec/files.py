@@ -108,6 +108,9 @@ def locked(folder: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise _unwritable(folder, error) from error
+    for left in folder.glob(".*.*"):  # half written by a process that was killed
+        if left.name.rpartition(".")[2].isdecimal():
+            left.unlink(missing_ok=True)
     try:
         yield
     finally:

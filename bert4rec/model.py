@@ -181,7 +181,9 @@ class BERT4Rec(nn.Module):
         weights = {name: value.detach().cpu() for name, value in self.state_dict().items()}
         if self.config.tie_weights:
             del weights["out.weight"]  # the same tensor as the token embeddings
-        contents = {CONFIG: json.dumps(config, indent=2).encode(), WEIGHTS: pack(weights)}
+        # the weights know their config too: with another one they would fit, and mean nothing
+        texts = {"model": json.dumps(asdict(self.config), sort_keys=True)}
+        contents = {CONFIG: json.dumps(config, indent=2).encode(), WEIGHTS: pack(weights, texts)}
         write_together(Path(folder), {**(files or {}), **contents})
 
     @classmethod
@@ -199,7 +201,7 @@ class BERT4Rec(nn.Module):
         folder = model_folder(folder)
         config = read_config(folder)["model"]
         path = stored(folder, WEIGHTS)
-        weights, _ = read_tensors(path)
+        weights, texts = read_tensors(path)
         unknown = set(config) - {f.name for f in fields(ModelConfig)}
         if unknown:
             raise InputError(
@@ -209,6 +211,8 @@ class BERT4Rec(nn.Module):
         try:
             shape = ModelConfig(**config)
             _check_sizes(shape, weights)  # a config may name any: nothing is made before it agrees
+            if "model" in texts and ModelConfig(**json.loads(texts["model"])) != shape:
+                raise ValueError(f"the weights were written with {texts['model']}")
             model = cls(shape)
             if shape.tie_weights:
                 weights["out.weight"] = weights["model.embedding.token_embeddings.weight"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from .files import make_folder
 from .vocabulary import PAD
 
 EVERY = 20  # steps between readings of the loss: each one waits for the GPU
@@ -18,6 +19,7 @@ def new_run_folder(parent: str | Path) -> Path:
 
     TensorBoard takes a folder for one run: events of two in one folder would be mixed up.
     """
+    make_folder(Path(parent))
     number = 1
     while True:
         try:
