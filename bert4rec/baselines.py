@@ -64,7 +64,7 @@ class ItemTransitions:
             pairs.append(later * size + earlier)
             weights.append(np.full(len(later), 1 / distance, dtype=np.float32))
         pair, place = np.unique(np.concatenate(pairs), return_inverse=True)
-        count = np.bincount(place, np.concatenate(weights), minlength=len(pair))
+        count = np.bincount(place, np.concatenate(weights), minlength=len(pair)).astype(float)
         # without the division popular items would outvote the others in a history
         count /= np.bincount(pair % size, count, minlength=size)[pair % size]
         matrix = torch.sparse_coo_tensor(

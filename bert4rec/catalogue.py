@@ -196,7 +196,7 @@ class Catalogue:
     def _of_id(self, entry: object) -> int:
         try:
             return int(self.vocabulary.items.get_loc(entry)) + 1
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (KeyError, TypeError, ValueError, OverflowError, pd.errors.InvalidIndexError):
             return PAD
 
     def _warn(self, unknown: list[object], what: str) -> None:

@@ -170,6 +170,10 @@ class ClozeBatches:
         device: str | torch.device = "cpu",
     ):
         check_cloze(mask_prob, last_item_prob, strategy)
+        if max_len < 2:
+            raise InputError(
+                f"max_len must be at least 2, to hide one and show one, not {max_len}."
+            )
         if not 0 <= overlap < 1:
             raise InputError(f"overlap must lie in [0, 1), not {overlap}.")
         starts, stops = windows(sequences, max_len, max(1, round(max_len * (1 - overlap))))

@@ -7,6 +7,7 @@ well-known ones are found, others are named by the caller.
 from __future__ import annotations
 
 import lzma
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def read_interactions(path: str | Path) -> pd.DataFrame:
         return readers[kind](path)
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{path} is empty.") from error
-    except (lzma.LZMAError, zlib.error, EOFError, OSError) as error:
+    except (*_damage(path), zlib.error, EOFError, OSError) as error:
         raise InputError(f"{path} cannot be read: {error}. Is it whole?") from error
     except ImportError as error:
         raise InputError(f"{path} needs a package that is not installed: {error}") from error
@@ -95,6 +96,13 @@ def find_columns(
                 f"{', '.join(map(repr, frame.columns))}. Name it: {role}='…'."
                 + did_you_mean(role, frame.columns)
             )
+    for role, column in found.items():
+        if column is not None and (count := int((frame.columns == column).sum())) > 1:
+            raise InputError(
+                f"the log has {count} columns named {column!r}; rename or drop all but the {role}'s."
+            )
+    if found["user"] == found["item"]:
+        raise InputError(f"users and items cannot both be in column {found['user']!r}.")
     return found["user"], found["item"], found["time"]
 
 
@@ -121,20 +129,47 @@ def id_codes(
         InputError: an id is missing, or the ids are of several types.
     """
     _check_complete(column, name, "ids")
-    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
-        column = column.astype("int64")  # a column that once had gaps turns whole ids into floats
+    column = _plain_ids(column, name)
     if known is not None:
         return known.get_indexer(pd.Index(column)), known
-    if pd.api.types.infer_dtype(column, skipna=False).startswith("mixed"):
-        # "7" and 7 would be two items, and no file keeps them apart
-        examples = {type(value).__name__: value for value in column}
-        raise InputError(
-            f"column {name!r} mixes types of ids: "
-            + ", ".join(f"{kind} (as {value!r})" for kind, value in examples.items())
-            + f". Make them one: interactions[{name!r}].astype(str)."
-        )
     codes, ids = pd.factorize(column, sort=True)
     return codes, pd.Index(ids)
+
+
+def _plain_ids(column: pd.Series, name: str) -> pd.Series:
+    """Return the ids as int64, uint64 or texts; raise InputError if they are neither."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    kind = pd.api.types.infer_dtype(column, skipna=False)
+    if kind == "mixed-integer-float":
+        kind, column = "floating", column.astype(float)
+    if kind == "floating":  # a column that once had gaps turns whole ids into floats
+        column = column.astype(float)
+        broken = ~(np.isfinite(column) & (column % 1 == 0) & (column.abs() < 2**53))
+        if not broken.any():
+            return column.astype("int64")
+        value = float(column[broken].iloc[0])
+        what = f"holds {value!r}, which is no whole number"
+    elif kind == "integer":
+        for dtype in ("int64", "uint64"):
+            if column.dtype == dtype:
+                return column
+            try:
+                return column.astype(dtype)
+            except (OverflowError, ValueError, TypeError):
+                continue
+        what = f"holds numbers as large as {max(column, key=abs)}"
+    elif kind in ("string", "empty"):
+        return column
+    elif kind.startswith("mixed"):  # "7" and 7 would be two items, and no file keeps them apart
+        examples = {type(value).__name__: value for value in column}
+        what = "mixes types of ids: " + ", ".join(f"{k} (as {v!r})" for k, v in examples.items())
+    else:
+        what = f"holds {column.iloc[0]!r} of type {type(column.iloc[0]).__name__}"
+    raise InputError(
+        f"column {name!r} {what}. Ids must be texts, or whole numbers of 64 bits: "
+        f"interactions[{name!r}].astype(str) makes them texts."
+    )
 
 
 def time_values(column: pd.Series, name: str) -> np.ndarray:
@@ -162,6 +197,17 @@ def _check_complete(column: pd.Series, name: str, what: str) -> None:
             f"{int(np.argmax(missing))} (counted from 0). Drop them: "
             f"interactions.dropna(subset=[{name!r}])."
         )
+
+
+def _damage(path: Path) -> tuple[type[Exception], ...]:
+    """What the unpackers raise for damaged files."""
+    if path.suffix.lower() != ".zst":
+        return lzma.LZMAError, zipfile.BadZipFile
+    try:
+        import zstandard
+    except ImportError:
+        return ()  # pandas has said so already
+    return (zstandard.ZstdError,)
 
 
 # low_memory=False: in pieces, a column of ids could be numbers in one piece and texts in another.

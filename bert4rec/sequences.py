@@ -85,6 +85,12 @@ class Sequences:
         times = None if time is None else time_values(interactions[time], time)
 
         keep = item_codes >= 0
+        if not keep.any():
+            raise InputError(
+                f"none of the log's items is in the vocabulary: the log has "
+                f"{interactions[item].iloc[0]!r}, the vocabulary {vocabulary.items[0]!r}. Are they "
+                "of the same data and type?"
+            )
         if not keep.all():
             warnings.warn(
                 f"{(~keep).sum():,} of {len(keep):,} interactions are with items that the "
