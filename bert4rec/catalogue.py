@@ -230,7 +230,8 @@ def item_titles(vocabulary: Vocabulary, table: pd.DataFrame | None) -> list[str]
     if titles.isna().all() and len(table):
         warnings.warn(
             f"none of the {len(vocabulary):,} items has a title in the table: its {item!r} holds "
-            f"{by_id.index[0]!r}, the log {vocabulary.items[0]!r}. Are they of the same kind?",
+            f"{by_id.index.tolist()[0]!r}, the log {vocabulary.items.tolist()[0]!r}. Are they of "
+            "the same kind?",
             stacklevel=3,
         )
     return [

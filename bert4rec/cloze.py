@@ -172,7 +172,7 @@ class ClozeBatches:
         check_cloze(mask_prob, last_item_prob, strategy)
         if max_len < 2:
             raise InputError(
-                f"max_len must be at least 2, to hide one and show one, not {max_len}."
+                f"max_len must be at least 2, one to hide and one to show, not {max_len}."
             )
         if not 0 <= overlap < 1:
             raise InputError(f"overlap must lie in [0, 1), not {overlap}.")

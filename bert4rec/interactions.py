@@ -6,6 +6,7 @@ well-known ones are found, others are named by the caller.
 
 from __future__ import annotations
 
+import io
 import lzma
 import zipfile
 import zlib
@@ -53,10 +54,10 @@ def read_interactions(path: str | Path) -> pd.DataFrame:
     if kind not in readers:
         raise InputError(f"{path}: the format {kind or '(none)'!r} is not known; use {FORMATS}.")
     try:
-        return readers[kind](path)
+        return readers[kind](_unpacked(path))
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{path} is empty.") from error
-    except (*_damage(path), zlib.error, EOFError, OSError) as error:
+    except (lzma.LZMAError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise InputError(f"{path} cannot be read: {error}. Is it whole?") from error
     except ImportError as error:
         raise InputError(f"{path} needs a package that is not installed: {error}") from error
@@ -96,10 +97,10 @@ def find_columns(
                 f"{', '.join(map(repr, frame.columns))}. Name it: {role}='…'."
                 + did_you_mean(role, frame.columns)
             )
-    for role, column in found.items():
+    for column in found.values():
         if column is not None and (count := int((frame.columns == column).sum())) > 1:
             raise InputError(
-                f"the log has {count} columns named {column!r}; rename or drop all but the {role}'s."
+                f"the log has {count} columns named {column!r}; keep one, or rename the others."
             )
     if found["user"] == found["item"]:
         raise InputError(f"users and items cannot both be in column {found['user']!r}.")
@@ -199,38 +200,46 @@ def _check_complete(column: pd.Series, name: str, what: str) -> None:
         )
 
 
-def _damage(path: Path) -> tuple[type[Exception], ...]:
-    """What the unpackers raise for damaged files."""
+def _unpacked(path: Path) -> Path | io.BytesIO:
+    """The path, which pandas unpacks; the content of a .zst, whose end pandas would not miss."""
     if path.suffix.lower() != ".zst":
-        return lzma.LZMAError, zipfile.BadZipFile
+        return path
+    import zstandard
+
+    packed, content = path.read_bytes(), []
     try:
-        import zstandard
-    except ImportError:
-        return ()  # pandas has said so already
-    return (zstandard.ZstdError,)
+        while packed:  # a frame after another
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            content.append(frame.decompress(packed))
+            if not frame.eof:
+                raise EOFError("it ends before its content does")
+            packed = frame.unused_data
+    except zstandard.ZstdError as error:
+        raise OSError(str(error)) from error
+    return io.BytesIO(b"".join(content))
 
 
 # low_memory=False: in pieces, a column of ids could be numbers in one piece and texts in another.
-def _csv(path: Path) -> pd.DataFrame:
+def _csv(path: Path | io.BytesIO) -> pd.DataFrame:
     return pd.read_csv(path, low_memory=False)
 
 
-def _tsv(path: Path) -> pd.DataFrame:
+def _tsv(path: Path | io.BytesIO) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", low_memory=False)
 
 
-def _parquet(path: Path) -> pd.DataFrame:
+def _parquet(path: Path | io.BytesIO) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-def _inter(path: Path) -> pd.DataFrame:
+def _inter(path: Path | io.BytesIO) -> pd.DataFrame:
     frame = pd.read_csv(path, sep="\t", low_memory=False)
     if not all(":" in column for column in frame.columns):
         raise ValueError(f"its header must be name:type fields, found {list(frame.columns)}")
     return frame.rename(columns=lambda column: column.split(":")[0])
 
 
-def _text(path: Path) -> pd.DataFrame:
+def _text(path: Path | io.BytesIO) -> pd.DataFrame:
     frame = pd.read_csv(path, sep=r"\s+", header=None)
     if frame.shape[1] != 2:
         raise ValueError(

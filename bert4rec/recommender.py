@@ -356,7 +356,8 @@ class Recommender:
         found = sequences.vocabulary.items
         if isinstance(found[0], str) != isinstance(known[0], str):
             raise InputError(
-                f"the new items are called like {found[0]!r}, the known ones like {known[0]!r}. "
+                f"the new items are called like {found.tolist()[0]!r}, the known ones like "
+                f"{known.tolist()[0]!r}. "
                 "Convert the new ids: interactions[column].astype(…)."
             )
         often = sequences.item_counts()[1:-1] >= min_item_count

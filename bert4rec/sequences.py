@@ -88,7 +88,8 @@ class Sequences:
         if not keep.any():
             raise InputError(
                 f"none of the log's items is in the vocabulary: the log has "
-                f"{interactions[item].iloc[0]!r}, the vocabulary {vocabulary.items[0]!r}. Are they "
+                f"{interactions[item].tolist()[0]!r}, the vocabulary "
+                f"{vocabulary.items.tolist()[0]!r}. Are they "
                 "of the same data and type?"
             )
         if not keep.all():
