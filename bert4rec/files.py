@@ -18,6 +18,7 @@ CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocabulary.cs
 TOGETHER = (CONFIG, WEIGHTS, VOCABULARY)  # they describe one model, so they change together
 COMMITTED = ".committed"  # stands in a folder while new files take the places of old ones
 NEW = ".new"
+ABOUT = "bert4rec"  # the entry of a safetensors file that holds our texts and the digest
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -130,7 +131,9 @@ def pack(tensors: dict[str, torch.Tensor], texts: dict[str, str] | None = None) 
 
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     texts = texts or {}
-    return safetensors.torch.save(tensors, {**texts, "sha256": _digest(tensors, texts)})
+    # as one entry: the format keeps several in no order, and the same model is the same file here
+    about = json.dumps({**texts, "sha256": _digest(tensors, texts)}, sort_keys=True)
+    return safetensors.torch.save(tensors, {ABOUT: about})
 
 
 def write_tensors(
@@ -150,7 +153,11 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             texts = file.metadata() or {}
-    except (safetensors.SafetensorError, OSError, ValueError, RuntimeError) as error:
+        if ABOUT in texts:
+            texts = dict(json.loads(texts[ABOUT]))
+    except (
+        safetensors.SafetensorError, OSError, ValueError, TypeError, RuntimeError, RecursionError,
+    ) as error:  # fmt: skip
         raise InputError(f"{path} is damaged or no safetensors file: {error}") from error
     digest = texts.pop("sha256", None)  # files of the first version have none
     if digest is not None and digest != _digest(tensors, texts):
