@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
@@ -236,4 +237,64 @@ def popularity_of_lists(lists: Mapping[str, np.ndarray], sequences: Sequences) -
     axes.set(xlabel="popularity rank of the item, 1 is the most popular (log)", xscale="log")
     axes.set_xlim(0.8, sequences.num_items * 1.2)
     axes.set_ylim(len(lists) - 0.5, -0.5)
+    return figure
+
+
+def explanation(table: pd.DataFrame) -> Figure:
+    """What the question looked at, a column per head, and what each entry did for the item.
+
+    Args:
+        table: of `Recommender.explain`.
+    """
+    gain = table["gain"]
+    attention = table.drop(columns="gain", level=0)
+    titles = [title if len(title) <= 40 else f"{title[:39]}…" for title in table.index]
+    figure, (left, right) = _figure(
+        1, 2, (8.5, 0.36 * len(table) + 1.5), sharey=True,
+        gridspec_kw={"width_ratios": [attention.shape[1] * 0.6, 3]},
+    )  # fmt: skip
+    image = left.imshow(attention.to_numpy(), cmap="cividis", vmin=0, aspect="auto")
+    heads = [f"{layer},\n{head}" for layer, head in attention.columns]
+    left.set_xticks(range(len(heads)), heads, fontsize=8)
+    left.set_yticks(range(len(titles)), titles)
+    left.set_title("where [MASK] looks", fontsize=10)
+    left.grid(False)
+    figure.colorbar(image, ax=left, label="attention")
+    values = gain.iloc[:-1, 0]
+    colours = np.where(values >= 0, "C0", "C1")
+    right.barh(range(len(values)), values, color=colours)
+    right.axvline(0, color="0.4", linewidth=0.8)
+    right.set_title(f"what each did for\n{gain.columns[0]}", fontsize=10)
+    right.set_xlabel("score with it − without it")
+    right.tick_params(labelleft=False)
+    return figure
+
+
+def item_map(points: np.ndarray, groups: Sequence[str], names: Mapping[int, str]) -> Figure:
+    """Items on a plane, a colour and a marker per group, with some names.
+
+    Args:
+        points: (items, 2).
+        groups: each item's group; "other" is drawn in grey, behind.
+        names: a label for some of the items, by place.
+    """
+    groups = np.asarray(groups)
+    figure, axes = _figure(size=(9, 7))
+    markers = ("o", "s", "^", "D", "v", "P", "X", "*")
+    colours = [f"C{number}" for number in (0, 1, 2, 4, 5, 6, 7, 8, 9)]  # C3 is grey as well
+    other = groups == "other"
+    axes.scatter(*points[other].T, s=8, color="0.8", label="other")
+    for number, group in enumerate(sorted(set(groups[~other]))):
+        axes.scatter(
+            *points[groups == group].T, s=22, marker=markers[number % len(markers)],
+            color=colours[number % len(colours)], label=group,
+        )  # fmt: skip
+    for place, name in names.items():
+        axes.annotate(
+            name, points[place], (4, 4), textcoords="offset points", fontsize=8,
+            bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0},
+        )  # fmt: skip
+    axes.set(xticks=[], yticks=[], xlabel="no unit: near means alike", title="A map of the items")
+    axes.grid(False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
