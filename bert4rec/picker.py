@@ -76,15 +76,17 @@ def picker(recommender: Recommender, history: Sequence[object] = (), k: int = 10
 
 def _as_html(table, personal: bool) -> str:
     heading = "What next?" if personal else "With an empty history: what is popular"
+    cell = "padding:1px 8px;line-height:1.3;text-align"
     rows = "".join(
-        f"<tr><td style='text-align:right'>{rank}</td><td>{html.escape(str(row.title))}</td>"
-        f"<td style='text-align:right'>{row.score:.2f}</td></tr>"
+        f"<tr><td style='{cell}:right'>{rank}</td>"
+        f"<td style='{cell}:left'>{html.escape(str(row.title))}</td>"
+        f"<td style='{cell}:right'>{row.score:.2f}</td></tr>"
         for rank, row in zip(table.index, table.itertuples(), strict=True)
     )
-    return (
-        f"<b>{heading}</b><table style='border-spacing:8px 2px'>"
-        f"<tr><th></th><th style='text-align:left'>title</th><th>score</th></tr>{rows}</table>"
+    head = (
+        f"<tr><th></th><th style='{cell}:left'>title</th><th style='{cell}:right'>score</th></tr>"
     )
+    return f"<b>{heading}</b><table>{head}{rows}</table>"
 
 
 def _picture(recommender: Recommender, history: list[str]) -> bytes:

@@ -61,12 +61,16 @@ def history_lengths(sequences: Sequences, max_len: int) -> Figure:
     """How many items users have, with the length that the model looks at."""
     lengths = sequences.lengths
     figure, axes = _figure()
+    short = lengths.max() <= 50  # a bar for each length, else 40 of equal width on a log axis
     bins = np.geomspace(lengths.min(), lengths.max() + 1, 40)
-    axes.hist(lengths, bins=bins, color="C0")
+    if short:
+        bins = np.arange(lengths.min(), lengths.max() + 2) - 0.5
+    axes.hist(lengths, bins=bins, color="C0", rwidth=0.85 if short else None)
     axes.axvline(np.median(lengths), color="C1", label=f"median: {np.median(lengths):.0f}")
     axes.axvline(max_len, color="C2", linestyle="--", label=f"max_len: {max_len}")
-    axes.set_xscale("log")
-    axes.set(xlabel="items in a history (log)", ylabel="users", title="Histories differ in length")
+    axes.set_xscale("linear" if short else "log")
+    axes.set(xlabel=f"items in a history{'' if short else ' (log)'}", ylabel="users")
+    axes.set_title("Histories differ in length")
     axes.legend()
     return figure
 
@@ -289,9 +293,12 @@ def item_map(points: np.ndarray, groups: Sequence[str], names: Mapping[int, str]
             *points[groups == group].T, s=22, marker=markers[number % len(markers)],
             color=colours[number % len(colours)], label=group,
         )  # fmt: skip
+    middle = points[:, 0].mean()
     for place, name in names.items():
+        left = points[place, 0] > middle  # names point inwards
         axes.annotate(
-            name, points[place], (4, 4), textcoords="offset points", fontsize=8,
+            name, points[place], (-4 if left else 4, 4), textcoords="offset points", fontsize=8,
+            ha="right" if left else "left",
             bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0},
         )  # fmt: skip
     axes.set(xticks=[], yticks=[], xlabel="no unit: near means alike", title="A map of the items")

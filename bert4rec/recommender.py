@@ -44,8 +44,9 @@ class Recommender:
             `Sequences.item_counts` gives it: what an empty history is answered with.
 
     Attributes:
-        split, history, report: of the training, where `fit` or `update` made this recommender;
-            None after loading.
+        sequences, split, history, report: the histories it was trained on, their split, what
+            happened, and what was reached on the test (if a folder was named), where `fit` or
+            `update` made this recommender; None after loading.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Recommender:
     ):
         self._take(model, Catalogue(vocabulary, items, counts))
         self.training = TrainingConfig()
+        self.sequences: Sequences | None = None
         self.split: Split | None = None
         self.history: History | None = None
         self.report: Report | None = None
@@ -362,9 +364,11 @@ class Recommender:
             )
         often = sequences.item_counts()[1:-1] >= min_item_count
         vocabulary = Vocabulary(known.append(found[often & ~found.isin(known)]))
-        sequences = Sequences.from_interactions(
-            interactions, user, item, time, vocabulary=vocabulary
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # rare new items are left out, as was asked for
+            sequences = Sequences.from_interactions(
+                interactions, user, item, time, vocabulary=vocabulary
+            )
         split = sequences.leave_one_out()
         model = grown(self.model, split.train)
         counts = split.train.item_counts()
@@ -392,7 +396,7 @@ class Recommender:
         extra = {"data": data, "training": asdict(self.training)}
         history = train(model, split, training, output, log_dir, resume, progress, files, extra)
         self._take(model, catalogue)
-        self.split, self.history, self.report = split, history, None
+        self.sequences, self.split, self.history, self.report = sequences, split, history, None
         if output is not None:
             self.report = self.evaluate(split)
             write_record(
@@ -430,7 +434,7 @@ class Recommender:
         folder = model_folder(folder)
         self = cls.__new__(cls)
         self._take(BERT4Rec.load(folder, device), Catalogue.read(stored(folder, VOCABULARY)))
-        self.split = self.history = self.report = None
+        self.sequences = self.split = self.history = self.report = None
         self.training = _training_of(read_config(folder))
         return self
 

@@ -41,6 +41,7 @@ def test_the_series_is_complete():
         "04_train",
         "05_evaluate",
         "06_recommend",
+        "07_your_own_data",
     ]
 
 
