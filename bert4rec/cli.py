@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 import warnings
 from dataclasses import asdict, dataclass, field
@@ -21,7 +22,7 @@ import tyro
 from .devices import keep_freed_memory
 from .errors import InputError
 from .evaluation import Report
-from .files import model_folder, read_config
+from .files import model_folder, read_config, write_atomically
 from .interactions import read_interactions
 from .movielens import RELEASES, download_movielens, load_movielens
 from .presets import PRESETS, Preset, get_preset
@@ -133,7 +134,7 @@ class Train:
             )  # fmt: skip
         history = recommender.history
         say(
-            f"{recommender.split}\n{history.stopped} after {len(history.epochs)} epochs and "
+            f"{history.stopped} after {len(history.epochs)} epochs and "
             f"{history.seconds:.0f} s; best validation NDCG@10 {history.best_ndcg:.4f} in epoch "
             f"{history.best_epoch}",
             self.json,
@@ -185,7 +186,8 @@ class Evaluate:
         if self.ranks is not None:
             table = pd.DataFrame({name: ranks.expected for name, ranks in report.models.items()})
             table.insert(0, "user", holdout.histories.users)
-            table.to_csv(self.ranks, index=False, float_format="%g")
+            content = table.to_csv(index=False, float_format="%g")
+            write_atomically(self.ranks, content.encode())
         print_report(report, self.json)
 
 
@@ -246,6 +248,8 @@ def main(args: list[str] | None = None) -> int:
             union, prog="bert4rec", description=__doc__.split("\n")[0], args=args
         )  # fmt: skip
         command.run()
+    except BrokenPipeError:  # whoever reads the output, as `| head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (InputError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from .files import make_folder
 from .vocabulary import PAD
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 EVERY = 20  # steps between readings of the loss: each one waits for the GPU
 
@@ -52,7 +58,10 @@ class Reporter:
             from torch.utils.tensorboard import SummaryWriter
 
             # purge_step: what a stopped run logged after its checkpoint is not shown twice
-            self.writer = SummaryWriter(str(self.log_dir), purge_step=first_step + 1)
+            try:
+                self.writer = SummaryWriter(str(self.log_dir), purge_step=first_step + 1)
+            except OSError as error:
+                self._without_log(error)
         if self.show and sys.stderr.isatty():
             from tqdm import tqdm
 
@@ -64,8 +73,7 @@ class Reporter:
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.close()
-        if self.writer is not None:
-            self.writer.close()
+        self._log(lambda writer: writer.close())
 
     def step(self, step: int, rate: float, loss: torch.Tensor, inputs: torch.Tensor) -> None:
         """Report one step of training: its number, learning rate, loss and inputs."""
@@ -78,21 +86,18 @@ class Reporter:
             if self.bar is not None:
                 text = f"loss {float(loss):.3f}, rate {rate:.1e}, {speed:,.0f} tokens/s"
                 self.bar.set_postfix_str(text, refresh=False)
-            if self.writer is not None:
-                self.writer.add_scalar("train/loss", float(loss), step)
-                self.writer.add_scalar("train/learning_rate", rate, step)
-                self.writer.add_scalar("train/tokens_per_second", speed, step)
+            values = {"loss": float(loss), "learning_rate": rate, "tokens_per_second": speed}
+            self._log(lambda w: [w.add_scalar(f"train/{k}", v, step) for k, v in values.items()])
         if self.bar is not None:
             self.bar.update(1)
 
     def epoch(self, row: dict) -> None:
         """Report one epoch: a row of `History.epochs`."""
         metrics = {name: row[name] for name in ("NDCG@10", "HR@10") if name in row}
-        if self.writer is not None:
-            self.writer.add_scalar("train/epoch_loss", row["loss"], row["step"])
-            for name, value in metrics.items():
-                self.writer.add_scalar(f"validation/{name}", value, row["step"])
-            self.writer.flush()
+        values = {"train/epoch_loss": row["loss"]}
+        values |= {f"validation/{name}": value for name, value in metrics.items()}
+        self._log(lambda w: [w.add_scalar(k, v, row["step"]) for k, v in values.items()])
+        self._log(lambda writer: writer.flush())
         line = f"epoch {row['epoch']:3d}/{self.epochs}  loss {row['loss']:.3f}"
         if metrics:
             line += "  validation " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items())
@@ -102,6 +107,22 @@ class Reporter:
         elif self.show:
             print(line, flush=True)
         self._restart_clock()  # validation is not part of the training speed
+
+    def _log(self, write: Callable[[SummaryWriter], object]) -> None:
+        """Write to TensorBoard's files, if there are any; a full disk must not end a training."""
+        if self.writer is None:
+            return
+        try:
+            write(self.writer)
+        except OSError as error:
+            self._without_log(error)
+
+    def _without_log(self, error: OSError) -> None:
+        self.writer = None
+        warnings.warn(
+            f"{self.log_dir} cannot be written ({error}); training goes on without it.",
+            stacklevel=3,
+        )
 
     def _restart_clock(self) -> None:
         self.tokens: int | torch.Tensor = 0

@@ -291,6 +291,8 @@ class Recommender:
             interactions, user, item, time, min_user_count, min_item_count
         )
         split = sequences.leave_one_out()
+        if progress:
+            print(sequences, flush=True)
         torch.manual_seed(preset.training.seed)
         model = BERT4Rec(preset.model_config(sequences.num_items))
         self = cls(model, sequences.vocabulary, items, split.train.item_counts())

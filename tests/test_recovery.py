@@ -157,6 +157,18 @@ def test_no_space_left_keeps_the_last_good_model(tmp_path):
     assert not list((tmp_path / "model").glob(".*.*")), "a temporary file was left"
 
 
+def test_no_space_for_tensorboard_does_not_end_a_training(sequences, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.add_scalar", full)
+    config = TrainingConfig(epochs=2, batch_size=16, device="cpu")
+    model = tiny_model(sequences.num_items)
+    with pytest.warns(UserWarning, match=r"run-1 cannot be written .* training goes on"):
+        history = train(model, sequences.leave_one_out(), config, log_dir=tmp_path, progress=False)
+    assert len(history.epochs) == 2
+
+
 def test_a_folder_that_cannot_be_written_is_said_before_training(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setattr("bert4rec.training._train", None)  # it must not come to that
