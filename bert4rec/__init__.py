@@ -2,7 +2,7 @@
 
 from .baselines import ItemTransitions, Popularity
 from .catalogue import Catalogue
-from .cloze import IGNORE, ClozeBatches, choose_masked, hide, windows
+from .cloze import IGNORE, ClozeBatches, NextItemBatches, choose_masked, hide, windows
 from .devices import pick_device
 from .errors import InputError
 from .evaluation import METRICS, Negatives, Ranks, Report, evaluate, rank_targets
@@ -33,6 +33,7 @@ __all__ = [
     "ItemTransitions",
     "ModelConfig",
     "Negatives",
+    "NextItemBatches",
     "Popularity",
     "Preset",
     "Ranks",

@@ -157,6 +157,8 @@ class ClozeBatches:
         device: where the batches are made.
     """
 
+    beyond = 0  # items of a window besides the max_len that the model sees
+
     def __init__(
         self,
         sequences: Sequences,
@@ -176,7 +178,8 @@ class ClozeBatches:
             )
         if not 0 <= overlap < 1:
             raise InputError(f"overlap must lie in [0, 1), not {overlap}.")
-        starts, stops = windows(sequences, max_len, max(1, round(max_len * (1 - overlap))))
+        stride = max(1, round(max_len * (1 - overlap)))
+        starts, stops = windows(sequences, max_len + self.beyond, stride)
         if len(starts) == 0:
             raise InputError("no training history has the 2 items that the cloze task needs.")
         self.num_items = sequences.num_items
@@ -201,8 +204,14 @@ class ClozeBatches:
             rows = torch.from_numpy(batch).to(self.device)
             length = int(self.lengths[batch].max())
             tokens = left_padded(self.tokens, self.starts[rows], self.stops[rows], length)
-            masked = choose_masked(tokens, self.mask_prob, self.last_item_prob, generator)
-            yield hide(tokens, masked, self.num_items, self.strategy, generator)
+            yield self.asked(tokens, generator)
+
+    def asked(
+        self, tokens: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn windows (batch, length) into inputs and labels."""
+        masked = choose_masked(tokens, self.mask_prob, self.last_item_prob, generator)
+        return hide(tokens, masked, self.num_items, self.strategy, generator)
 
     def _by_length(self, order: np.random.Generator) -> list[np.ndarray]:
         # Shuffle, sort by length within pools of 20 batches, and shuffle the batches: batches are
@@ -215,3 +224,30 @@ class ClozeBatches:
             rows = rows[np.argsort(self.lengths[rows], kind="stable")]
             batches += [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
         return [batches[i] for i in order.permutation(len(batches))]
+
+
+class NextItemBatches(ClozeBatches):
+    """The same windows for a causal model: at every position the label is the next item.
+
+    A window is one item longer, the last label (Kang and McAuley 2018, section 3.5).
+    """
+
+    beyond = 1
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        max_len: int,
+        batch_size: int,
+        overlap: float = 0.5,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+    ):
+        super().__init__(sequences, max_len, batch_size, overlap=overlap, seed=seed, device=device)
+
+    def asked(
+        self, tokens: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn windows (batch, length + 1) into inputs and labels, (batch, length) each."""
+        inputs, labels = tokens[:, :-1], tokens[:, 1:]
+        return inputs, torch.where(inputs == PAD, IGNORE, labels)

@@ -48,13 +48,17 @@ class BERT4Rec(nn.Module):
             self.out.weight = self.model.embedding.token_embeddings.weight
 
     @property
+    def name(self) -> str:
+        return "SASRec" if self.config.causal else "BERT4Rec"
+
+    @property
     def device(self) -> torch.device:
         return self.out.bias.device
 
     @property
     def history_length(self) -> int:
         """The newest items of a history that `score` looks at; [MASK] takes the last place."""
-        return self.config.max_len - 1
+        return self.config.max_len - (not self.config.causal)
 
     def forward(self, tokens: torch.Tensor, segments: torch.Tensor | None = None) -> torch.Tensor:
         """Score every token at every position.
@@ -122,12 +126,21 @@ class BERT4Rec(nn.Module):
             histories: (batch, length) int64 item tokens on the model's device, length below
                 max_len.
         """
-        mask = histories.new_full((histories.shape[0], 1), self.config.mask_token)
-        newest = torch.full_like(mask, histories.shape[1])
-        hidden = self.model(torch.cat([histories, mask], dim=1), at=newest)
+        tokens = self.question(histories)
+        newest = tokens.new_full((tokens.shape[0], 1), tokens.shape[1] - 1)
+        hidden = self.model(tokens, at=newest)
         scores = self.out(hidden[:, 0]).float()
         scores[:, [PAD, self.config.mask_token]] = -torch.inf
         return scores
+
+    def question(self, histories: torch.Tensor) -> torch.Tensor:
+        """The sequence whose last position answers what comes next: (batch, length + 1), [MASK]
+        after the history; of a causal model the history itself.
+        """
+        end = PAD if self.config.causal else self.config.mask_token
+        if self.config.causal and histories.shape[1]:
+            return histories
+        return torch.cat([histories, histories.new_full((histories.shape[0], 1), end)], dim=1)
 
     @torch.no_grad()
     def attention(self, tokens: torch.Tensor) -> list[torch.Tensor]:

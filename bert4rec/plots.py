@@ -261,10 +261,11 @@ def explanation(table: pd.DataFrame) -> Figure:
     heads = [f"{layer},\n{head}" for layer, head in attention.columns]
     left.set_xticks(range(len(heads)), heads, fontsize=8)
     left.set_yticks(range(len(titles)), titles)
-    left.set_title("where [MASK] looks", fontsize=10)
+    question = table.index[-1] if "[MASK]" in table.index else "the last position"
+    left.set_title(f"where {question} looks", fontsize=10)
     left.grid(False)
     figure.colorbar(image, ax=left, label="attention")
-    values = gain.iloc[:-1, 0]
+    values = gain.iloc[:, 0].dropna()
     colours = np.where(values >= 0, "C0", "C1")
     right.barh(range(len(values)), values, color=colours)
     right.axvline(0, color="0.4", linewidth=0.8)

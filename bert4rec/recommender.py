@@ -193,15 +193,17 @@ class Recommender:
             chosen = int(best_items(self.model, self.catalogue, first, 1, everything)[0][0, 0])
         else:
             chosen = self.catalogue.token(item)
-        asked = torch.tensor([[*tokens, self.vocabulary.mask_token]])
+        asked = self.model.question(torch.from_numpy(tokens).long()[None])
         columns: dict[tuple[str, str], np.ndarray] = {}
         for layer, weights in enumerate(self.model.attention(asked), start=1):
             for head, rows in enumerate(weights[0], start=1):
                 columns[f"layer {layer}", f"head {head}"] = rows[-1].cpu().numpy()
         scores = score_histories(self.model, histories, np.arange(len(histories)))
         own = scores[:, chosen].cpu().numpy()
-        columns["gain", self.titles[chosen - 1]] = np.append(own[0] - own[1:], np.nan)
-        titles = [*(self.titles[token - 1] for token in tokens), "[MASK]"]
+        gain, titles = own[0] - own[1:], [self.titles[token - 1] for token in tokens]
+        if not self.model.config.causal:
+            gain, titles = np.append(gain, np.nan), [*titles, "[MASK]"]
+        columns["gain", self.titles[chosen - 1]] = gain
         return pd.DataFrame(columns, index=pd.Index(titles, name="title"))
 
     def tokens(self, history: Iterable[object]) -> np.ndarray:
@@ -232,7 +234,7 @@ class Recommender:
                 "the split is of another vocabulary than the model. Build it with "
                 "Sequences.from_interactions(…, vocabulary=recommender.vocabulary)."
             )
-        models = {"BERT4Rec": self.model, "item transitions": ItemTransitions(holdout.train)}
+        models = {self.model.name: self.model, "item transitions": ItemTransitions(holdout.train)}
         return evaluate(models, holdout, protocol)
 
     # ------------------------------------------------------------------ training

@@ -46,6 +46,9 @@ class ModelConfig:
     """Use the item embeddings as output weights (the paper), instead of a table of their own."""
     num_segments: int = 3
     """Rows of the segment table, row 0 being padding; 0 leaves the table out."""
+    causal: bool = False
+    """Let a position see only itself and what came before it, and train it to name the next item:
+    SASRec (Kang and McAuley 2018) instead of BERT4Rec."""
 
     def __post_init__(self):
         for name in ("num_items", "hidden_size", "num_layers", "num_heads"):
@@ -148,7 +151,8 @@ class MultiHeadedAttention(nn.Module):
 
         Args:
             x: (batch, length, hidden).
-            visible: (batch, 1, 1, length) bool, False at keys that nobody may look at.
+            visible: (batch, 1, 1 or length, length) bool, by query and key: False at keys that
+                nobody, or that query, may look at.
             collect: a list that gets the attention weights, (batch, heads, length, length).
                 They are computed beside the result, which is the same with or without.
             at: (batch, count) the positions that attend; default all.
@@ -245,6 +249,7 @@ class BERT(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
+        self.causal = config.causal
         self.embedding = BERTEmbeddings(config)
         self.transformer_encoders = nn.ModuleList(
             TransformerEncoder(config) for _ in range(config.num_layers)
@@ -269,11 +274,18 @@ class BERT(nn.Module):
         # A row of padding alone would divide zero by zero in the softmax: let it see itself.
         visible = visible | ~visible.any(dim=1, keepdim=True)
         visible = visible[:, None, None, :]  # (batch, 1, 1, length): the same for heads and queries
+        visible_at = visible
+        if self.causal:
+            place = torch.arange(tokens.shape[1], device=tokens.device)
+            past, itself = place[:, None] >= place, place[:, None] == place
+            visible_at = visible = visible & past | itself  # (batch, 1, length, length)
+            if at is not None:
+                visible_at = pick(visible[:, 0], at)[:, None]  # (batch, 1, count, length)
         x = self.embedding(tokens, segments)
         *lower, last = self.transformer_encoders
         for encoder in lower:
             x = encoder(x, visible, collect)
-        x = last(x, visible, collect, at)
+        x = last(x, visible_at, collect, at)
         return self.layer_norm(x) if hasattr(self, "layer_norm") else x
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from .cloze import ClozeBatches, check_cloze
+from .cloze import ClozeBatches, NextItemBatches, check_cloze
 from .devices import keep_freed_memory, pick_device, pick_precision
 from .errors import InputError
 from .evaluation import rank_targets
@@ -51,7 +51,7 @@ class TrainingConfig:
     schedule: str = "cosine"
     """How the rate goes on from there: "cosine" or "linear" down to 0, or "constant"."""
     mask_prob: float = 0.2
-    """Probability that an item is hidden."""
+    """Probability that an item is hidden (the cloze settings do not matter to a causal model)."""
     last_item_prob: float = 0.1
     """Share of samples in which only the last item is hidden."""
     mask_strategy: str = "mask"
@@ -200,10 +200,16 @@ def _train(
     autocast = pick_precision(config.precision, device)
     if device.type == "cpu":
         keep_freed_memory()
-    batches = ClozeBatches(
-        split.train, model.config.max_len, config.batch_size, config.mask_prob,
-        config.last_item_prob, config.mask_strategy, config.overlap, config.seed, device,
-    )  # fmt: skip
+    if model.config.causal:
+        batches = NextItemBatches(
+            split.train, model.config.max_len, config.batch_size, config.overlap, config.seed,
+            device,
+        )  # fmt: skip
+    else:
+        batches = ClozeBatches(
+            split.train, model.config.max_len, config.batch_size, config.mask_prob,
+            config.last_item_prob, config.mask_strategy, config.overlap, config.seed, device,
+        )  # fmt: skip
     data = split.train.digest() if output is not None else ""  # only a checkpoint needs it
     run = _Run(model.to(device), config, config.epochs * len(batches), data)
     history = History()
