@@ -1,13 +1,14 @@
-"""Measure BERT4Rec on MovieLens-1M: train, evaluate, and write the records that are cited.
+"""Measure a preset on MovieLens-1M: train, evaluate, and write the records that are cited.
 
     python results/measure_ml_1m.py --data ml-1m.txt.xz --seeds 0 1 2
+    python results/measure_ml_1m.py --data ml-1m.txt.xz --preset ml-1m-causal
 
-Trains the preset `ml-1m` once per seed with the command line (a run that is in `runs/` already is
+Trains the preset once per seed with the command line (a run that is in `runs/` already is
 not repeated), evaluates each under three protocols, and writes beside this file
 
-    ml-1m.json          config, versions, data digest, time and curve of every run, and its reports
-    ml-1m-ranks.csv.gz  each user's rank on the test, per run, baseline and protocol
-    ml-1m-curve.png     validation NDCG@10 over the minutes of training
+    PRESET.json         config, versions, data digest, time and curve of every run, and its reports
+    PRESET-ranks.csv.gz each user's rank on the test, per run, baseline and protocol
+    PRESET-curve.png    validation NDCG@10 over the minutes of training
 
 Those are checked against the table in README.md by the tests.
 """
@@ -30,7 +31,11 @@ from bert4rec import plots
 HERE = Path(__file__).resolve().parent
 PROTOCOLS = ("full", "popular-100", "uniform-100")
 CITED = ("NDCG@10", "HR@10")
-PUBLISHED = {"BERT4Rec, Klenitskiy & Vasilev 2023, test": 0.1537}
+BASELINES = ("item transitions", "popularity")
+PUBLISHED = {
+    "ml-1m": {"BERT4Rec, Klenitskiy & Vasilev 2023, test": 0.1537},
+    "ml-1m-causal": {"SASRec, Klenitskiy & Vasilev 2023, test": 0.182},
+}
 
 
 def main() -> None:
@@ -38,7 +43,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="ml-1m.txt.xz")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are saved")
-    parser.add_argument("--preset", default="ml-1m")
+    parser.add_argument("--preset", default="ml-1m", choices=PUBLISHED)
     options = parser.parse_args()
 
     record: dict = {"runs": [], "summary": {}}
@@ -56,36 +61,37 @@ def main() -> None:
             report, table = evaluated(folder, options.data, protocol)
             run["reports"][protocol] = report
             ranks.setdefault("user", table["user"])
-            ranks[f"BERT4Rec, seed {seed}, {protocol}"] = table["BERT4Rec"]
-            for baseline in ("item transitions", "popularity"):
+            (name,) = set(report["models"]) - set(BASELINES)
+            ranks[f"{name}, seed {seed}, {protocol}"] = table[name]
+            for baseline in BASELINES:
                 ranks[f"{baseline}, {protocol}"] = table[baseline]
         del run["report"]  # it is run["reports"]["full"]
         record["runs"].append(run)
 
     for protocol in PROTOCOLS:
         models = [run["reports"][protocol]["models"] for run in record["runs"]]
-        values = {metric: [m["BERT4Rec"][metric] for m in models] for metric in CITED}
+        values = {metric: [m[name][metric] for m in models] for metric in CITED}
         record["summary"][protocol] = {
-            "BERT4Rec": {
+            name: {
                 metric: {"mean": np.mean(v), "standard deviation": np.std(v, ddof=1), "runs": v}
                 for metric, v in values.items()
             },
-            **{name: models[0][name] for name in ("item transitions", "popularity")},
+            **{baseline: models[0][baseline] for baseline in BASELINES},
         }
     text = json.dumps(record, indent=1)
-    (HERE / "ml-1m.json").write_text(text + "\n", encoding="utf-8")
+    (HERE / f"{options.preset}.json").write_text(text + "\n", encoding="utf-8")
     # mtime=0: the same ranks give the same file
     pd.DataFrame(ranks).to_csv(
-        HERE / "ml-1m-ranks.csv.gz",
+        HERE / f"{options.preset}-ranks.csv.gz",
         index=False,
         float_format="%g",
         compression={"method": "gzip", "mtime": 0},
     )
     matplotlib.use("Agg")
-    figure = plots.quality_over_time(record["runs"], PUBLISHED)
-    figure.savefig(HERE / "ml-1m-curve.png", dpi=110)
+    figure = plots.quality_over_time(record["runs"], PUBLISHED[options.preset])
+    figure.savefig(HERE / f"{options.preset}-curve.png", dpi=110)
     for protocol, models in record["summary"].items():
-        for metric, seen in models["BERT4Rec"].items():
+        for metric, seen in models[name].items():
             print(f"{protocol:12} {metric:8} {seen['mean']:.4f} ± {seen['standard deviation']:.4f}")
 
 
