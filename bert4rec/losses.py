@@ -1,15 +1,29 @@
-"""The training loss: cross-entropy over the whole catalogue, without ever holding all its logits.
+"""The training losses: cross-entropy over the whole catalogue, and two that look at a sample of it.
 
-With logits z of n items and the label y, the loss of one answer is log(sum(exp(z))) - z[y], and
-its gradient by the logits is softmax(z) minus 1 at y (Sun et al. 2019, equation 8).
+With logits z = hidden @ weight.T + bias of n items and the label y, in nats per answer:
+
+    cross-entropy      log(sum of exp(z)) - z[y]                        (Sun et al. 2019, eq. 8)
+    sampled softmax    the sum is estimated from k items drawn with probability q: exp(z[y]) and
+                       exp(z[j] - log(k q[j])) for each drawn j           (Bengio and Senécal 2008)
+    gBCE               -(b log s(z[y]) + sum of log(1 - s(z[j]))) / (k + 1), s the logistic
+                       function, b = a (t (1 - 1/a) + 1/a), a = k / (n - 1)
+                                                               (Petrov and Macdonald 2023, eq. 12)
+
+The samples are shared by all answers of a step, so a step costs answers × (k + 1) products instead
+of answers × n.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
 
 ROWS = 512  # answers at a time: a few MB of logits, which stay in the processor's cache
+LOGITS = 2**24  # but no more logits than these, 64 MB, of a large catalogue
+
+LOSSES = ("cross-entropy", "sampled-softmax", "gbce")
 
 
 def cross_entropy(
@@ -40,17 +54,18 @@ class _InBlocks(torch.autograd.Function):
     def forward(ctx, hidden, weight, bias, labels):
         gradients = torch.empty_like(hidden), torch.zeros_like(weight), torch.zeros_like(bias)
         by_hidden, by_weight, by_bias = gradients
-        space = hidden.new_empty(min(ROWS, len(hidden)), len(weight))
+        size = max(1, min(ROWS, len(hidden), LOGITS // len(weight)))
+        space = hidden.new_empty(size, len(weight))
         total = hidden.new_zeros(())
-        for begin in range(0, len(hidden), ROWS):
-            rows, right = hidden[begin : begin + ROWS], labels[begin : begin + ROWS, None]
+        for begin in range(0, len(hidden), size):
+            rows, right = hidden[begin : begin + size], labels[begin : begin + size, None]
             logits = torch.addmm(bias, rows, weight.t(), out=space[: len(rows)])
             highest, at_label = logits.amax(dim=1, keepdim=True), logits.gather(1, right)
             shares = torch.softmax(logits, dim=1, out=logits)
             # log(sum(exp(z))): the highest logit less the log of the share it got
             total += (highest - shares.amax(dim=1, keepdim=True).log() - at_label).sum()
             shares.scatter_add_(1, right, torch.full_like(at_label, -1.0))
-            torch.mm(shares, weight, out=by_hidden[begin : begin + ROWS])
+            torch.mm(shares, weight, out=by_hidden[begin : begin + size])
             by_weight.addmm_(shares.t(), rows)
             by_bias += shares.sum(dim=0)
         ctx.save_for_backward(*gradients)
@@ -60,3 +75,48 @@ class _InBlocks(torch.autograd.Function):
     @staticmethod
     def backward(ctx, scale):
         return *(scale / ctx.answers * gradient for gradient in ctx.saved_tensors), None
+
+
+def sampled_softmax(
+    positive: torch.Tensor, negative: torch.Tensor, same: torch.Tensor, log_q: torch.Tensor
+) -> torch.Tensor:
+    """Mean cross-entropy with the catalogue's sum estimated from drawn items (log-Q correction).
+
+    A drawn item that is the label is left out: the label is in the sum already, once and exactly.
+
+    Args:
+        positive: (answers,) logits of the labels.
+        negative: (answers, k) logits of the drawn items.
+        same: (answers, k) bool, where a drawn item is the answer's label.
+        log_q: (k,) the log of the probability that each was drawn with.
+
+    Returns:
+        A scalar, in nats per answer.
+    """
+    corrected = negative - (log_q + math.log(negative.shape[1]))
+    corrected = corrected.masked_fill(same, -torch.inf)
+    total = torch.cat([positive[:, None], corrected], dim=1).logsumexp(dim=1)
+    return (total - positive).mean()
+
+
+def gbce(
+    positive: torch.Tensor, negative: torch.Tensor, same: torch.Tensor, num_items: int, t: float
+) -> torch.Tensor:
+    """Generalised binary cross-entropy: less weight on the positive, as few negatives were drawn.
+
+    With few negatives plain binary cross-entropy (t = 0) is overconfident: the positives' scores
+    grow beyond what the items that were not drawn would allow. t = 1 calibrates it fully.
+
+    Args:
+        positive, negative, same: as in `sampled_softmax`; the items were drawn uniformly.
+        num_items: the size of the catalogue.
+        t: the calibration, in [0, 1].
+
+    Returns:
+        A scalar.
+    """
+    count = negative.shape[1]
+    share = count / max(1, num_items - 1)
+    power = share * (t * (1 - 1 / share) + 1 / share)
+    missed = F.logsigmoid(-negative).masked_fill(same, 0.0).sum(dim=1)
+    return -((power * F.logsigmoid(positive) + missed) / (count + 1)).mean()

@@ -1,12 +1,15 @@
 """The loss in blocks is torch's cross-entropy, in value and in every gradient."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert4rec.losses import ROWS, cross_entropy
+from bert4rec import losses
+from bert4rec.losses import ROWS, cross_entropy, gbce, sampled_softmax
 
 
 def losses_and_gradients(function, tensors, labels, scale=1.0):
@@ -57,3 +60,72 @@ def test_under_autocast_it_is_torchs():
     labels = torch.arange(7)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(cross_entropy(*tensors, labels), plain(*tensors, labels))
+
+
+def test_a_large_catalogue_is_taken_in_small_blocks(monkeypatch):
+    tensors, labels = (torch.randn(7, 4), torch.randn(9, 4), torch.randn(9)), torch.arange(7)
+    expected = losses_and_gradients(plain, tensors, labels)
+    monkeypatch.setattr(losses, "LOGITS", 20)  # two rows of nine
+    torch.testing.assert_close(losses_and_gradients(cross_entropy, tensors, labels), expected)
+
+
+def logits(answers=50, items=12, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    z = 2 * torch.randn(answers, items, generator=generator, dtype=torch.float64)
+    return z.requires_grad_(), torch.randint(items, (answers,), generator=generator)
+
+
+def test_sampled_softmax_of_every_item_once_is_cross_entropy():
+    z, labels = logits()
+    drawn = torch.arange(12)
+    log_q = torch.full((12,), -math.log(12.0))
+    found = sampled_softmax(
+        z.gather(1, labels[:, None])[:, 0], z[:, drawn], drawn == labels[:, None], log_q
+    )
+    expected = F.cross_entropy(z, labels)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, z)[0], torch.autograd.grad(expected, z)[0]
+    )
+
+
+@pytest.mark.parametrize("skew", [0.0, 1.0])
+def test_sampled_softmax_estimates_cross_entropy_whatever_it_is_drawn_by(skew):
+    """The correction is what makes it so: without it a skewed draw is off."""
+    z, labels = logits(answers=200)
+    q = torch.arange(1, 13, dtype=torch.float64) ** -skew
+    q /= q.sum()
+    positive = z.gather(1, labels[:, None])[:, 0]
+    drawn = torch.multinomial(q, 20_000, replacement=True)
+    same = drawn == labels[:, None]
+    expected = F.cross_entropy(z, labels)
+    found = sampled_softmax(positive, z[:, drawn], same, q[drawn].log())
+    torch.testing.assert_close(found, expected, rtol=0.01, atol=0.0)
+    wrong = sampled_softmax(positive, z[:, drawn], same, torch.full((20_000,), -math.log(12)))
+    assert (abs(wrong - expected) > 0.02 * expected) == bool(skew)
+
+
+def test_gbce_by_its_formula():
+    z, labels = logits()
+    drawn = torch.tensor([3, 5, 5, 7])
+    positive, same = z.gather(1, labels[:, None])[:, 0], drawn == labels[:, None]
+    for t in (0.0, 0.75, 1.0):
+        expected = 0.0
+        a = 4 / 11
+        b = a * (t * (1 - 1 / a) + 1 / a)
+        for row in range(50):
+            terms = b * math.log(torch.sigmoid(positive[row]))
+            for place, item in enumerate(drawn.tolist()):
+                if item != labels[row]:
+                    terms += math.log(1 - torch.sigmoid(z[row, drawn[place]]))
+            expected -= terms / 5 / 50
+        assert gbce(positive, z[:, drawn], same, 12, t).item() == pytest.approx(expected)
+    plain_bce = gbce(positive, z[:, drawn], same & False, 12, 0.0)
+    both = torch.cat([positive[:, None], z[:, drawn]], dim=1)
+    target = torch.zeros_like(both)
+    target[:, 0] = 1
+    torch.testing.assert_close(plain_bce, F.binary_cross_entropy_with_logits(both, target))
+    # t = 1 with all negatives would be plain binary cross-entropy too
+    assert gbce(positive, z[:, :11], same[:, :1] & False, 12, 1.0) == gbce(
+        positive, z[:, :11], same[:, :1] & False, 12, 0.0
+    )
