@@ -29,6 +29,7 @@ from .files import write_atomically
 from .sequences import Holdout, Sequences, left_padded
 from .vocabulary import PAD
 
+SCORES = 2**24  # scores at a time, 64 MB: large catalogues are ranked for fewer users at a time
 METRICS = ("HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR")
 
 
@@ -269,6 +270,7 @@ def rank_targets(
     recommended = np.zeros(holdout.histories.num_items + 2, dtype=bool)
     # users with histories of similar length share a batch, so little is computed for padding
     order = np.argsort(holdout.histories.lengths, kind="stable")
+    batch_size = max(1, min(batch_size, SCORES // len(recommended)))
     for begin in range(0, len(order), batch_size):
         users = order[begin : begin + batch_size]
         scores = score_histories(scorer, holdout.histories, users)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -120,3 +121,52 @@ def gbce(
     power = share * (t * (1 - 1 / share) + 1 / share)
     missed = F.logsigmoid(-negative).masked_fill(same, 0.0).sum(dim=1)
     return -((power * F.logsigmoid(positive) + missed) / (count + 1)).mean()
+
+
+class SampledLoss:
+    """A loss that draws its negatives anew for each step, from torch's generator.
+
+    Sampled softmax draws items in proportion to how often they occur in training (plus one): the
+    likely ones are the ones to tell apart. gBCE draws uniformly, which its calibration is made for.
+    The rows of the output table are taken by a sparse lookup, so the gradient names the rows that
+    were touched and nothing as large as the table is computed.
+
+    Args:
+        kind: "sampled-softmax" or "gbce".
+        counts: (num_items + 2,) occurrences of each token, as `Sequences.item_counts`.
+        num_negatives: items drawn per step.
+        t: gBCE's calibration.
+    """
+
+    def __init__(self, kind: str, counts: np.ndarray, num_negatives: int, t: float):
+        self.kind, self.num_negatives, self.t = kind, num_negatives, t
+        self.num_items = len(counts) - 2
+        weight = torch.from_numpy(counts[1:-1]).double() + 1
+        self.cumulative = (weight / weight.sum()).cumsum(0)
+        self.log_q = (weight / weight.sum()).log().float()
+
+    def draw(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """(k,) tokens, with replacement, and the logs of their probabilities."""
+        if self.kind == "gbce":
+            drawn = torch.randint(self.num_items, (self.num_negatives,))
+        else:
+            drawn = torch.searchsorted(self.cumulative, torch.rand(self.num_negatives).double())
+            drawn.clamp_(max=self.num_items - 1)  # the last sum may be a rounding below 1
+        return (drawn + 1).to(device), self.log_q[drawn].to(device)
+
+    def __call__(
+        self,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> torch.Tensor:
+        """The loss of `cross_entropy`'s arguments."""
+        drawn, log_q = self.draw(hidden.device)
+        rows = F.embedding(torch.cat([labels, drawn]), weight, sparse=True)
+        positive = (hidden * rows[: len(labels)]).sum(dim=1) + bias[labels]
+        negative = hidden @ rows[len(labels) :].t() + bias[drawn]
+        same = drawn == labels[:, None]
+        if self.kind == "gbce":
+            return gbce(positive, negative, same, self.num_items, self.t)
+        return sampled_softmax(positive, negative, same, log_q)

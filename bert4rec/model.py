@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -77,7 +77,11 @@ class BERT4Rec(nn.Module):
         return self.out(self.model(tokens, segments))
 
     def loss(
-        self, tokens: torch.Tensor, labels: torch.Tensor, segments: torch.Tensor | None = None
+        self,
+        tokens: torch.Tensor,
+        labels: torch.Tensor,
+        segments: torch.Tensor | None = None,
+        loss: Callable[..., torch.Tensor] = cross_entropy,
     ) -> torch.Tensor:
         """Mean cross-entropy at the masked positions (Sun et al. 2019, equation 8).
 
@@ -86,6 +90,7 @@ class BERT4Rec(nn.Module):
 
         Args:
             tokens, labels: (batch, length), as `cloze.hide` makes them.
+            loss: another of `losses`, from hidden vectors, output weights, bias and labels.
 
         Returns:
             A scalar, in nats per masked item.
@@ -97,7 +102,7 @@ class BERT4Rec(nn.Module):
         hidden = self.model(tokens, segments, at=at)  # (batch, most, hidden)
         labels = labels.gather(1, at)
         masked = labels != IGNORE
-        return cross_entropy(hidden[masked], self.out.weight, self.out.bias, labels[masked])
+        return loss(hidden[masked], self.out.weight, self.out.bias, labels[masked])
 
     @torch.no_grad()
     def score(self, histories: torch.Tensor) -> torch.Tensor:

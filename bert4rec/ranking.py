@@ -10,13 +10,12 @@ import torch
 
 from .catalogue import Catalogue
 from .errors import InputError
-from .evaluation import hide_seen, score_histories
+from .evaluation import SCORES, hide_seen, score_histories
 from .model import BERT4Rec
 from .sequences import Sequences
 from .vocabulary import PAD, Vocabulary
 
 BATCH = 128  # histories at a time: what is computed for them stays in a processor's cache
-SCORES = 2**24  # scores at a time, 64 MB, for large catalogues
 
 
 def read_histories(catalogue: Catalogue, history: Iterable) -> tuple[Sequences, bool]:

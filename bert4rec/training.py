@@ -7,10 +7,11 @@ the same config, data and number of CPU threads give the same weights, bit for b
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from .devices import keep_freed_memory, pick_device, pick_precision
 from .errors import InputError
 from .evaluation import rank_targets
 from .files import locked, read_tensors, write_tensors
+from .losses import LOSSES, SampledLoss
 from .model import BERT4Rec
 from .neighbours import neighbour_vectors
 from .optimizers import Muon
@@ -40,6 +42,13 @@ class TrainingConfig:
     """Passes over all training windows."""
     batch_size: int = 128
     """Windows of histories in a step."""
+    loss: str = "cross-entropy"
+    """"cross-entropy" over all items; "sampled-softmax" or "gbce" over some, for catalogues of
+    hundreds of thousands: a step then costs no more for more items."""
+    num_negatives: int = 256
+    """Items that the sampled losses draw for each step."""
+    calibration: float = 0.75
+    """gBCE's t: 0 is plain binary cross-entropy, 1 fully calibrated."""
     learning_rate: float = 1e-3
     """Peak of AdamW's learning rate."""
     muon_learning_rate: float = 0.0
@@ -79,7 +88,7 @@ class TrainingConfig:
     """Compile the encoder with torch.compile: faster on a GPU, minutes of start-up on a CPU."""
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "validate_every"):
+        for name in ("epochs", "batch_size", "validate_every", "num_negatives"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}.")
         for name in ("learning_rate", "clip_norm"):
@@ -93,7 +102,10 @@ class TrainingConfig:
         for name in ("warmup_share", "overlap"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must lie in [0, 1), not {getattr(self, name)}.")
+        if not 0 <= self.calibration <= 1:
+            raise InputError(f"calibration must lie in [0, 1], not {self.calibration}.")
         for name, choices in (
+            ("loss", LOSSES),
             ("schedule", ("cosine", "linear", "constant")),
             ("precision", ("auto", "float32", "bf16")),
         ):
@@ -226,6 +238,11 @@ def _train(
             vectors = neighbour_vectors(split.train, size, config.start_at_neighbours)
             model.start_at_neighbours(vectors)
     loss_of = torch.compile(model.loss, dynamic=True) if config.compile else model.loss
+    if config.loss != "cross-entropy":
+        sampled = SampledLoss(
+            config.loss, split.train.item_counts(), config.num_negatives, config.calibration
+        )
+        loss_of = functools.partial(loss_of, loss=sampled)
 
     if log_dir is None:
         history.log_dir = None
@@ -274,6 +291,7 @@ def _train(
             history.stopped = "interrupted"
         finally:
             run.load_best()
+            run.sparse(False)
             model.eval()
     return history
 
@@ -294,10 +312,15 @@ class _Run:
             else:
                 (encoders if "transformer_encoders" in name else tables).append(parameter)
         muon = config.muon_learning_rate > 0
+        # Sampled losses touch a few rows of the tables of items in a step: only those are updated.
+        sparse = config.loss != "cross-entropy"
+        self.sparse(sparse)
+        rows = [p for p in tables if sparse and len(p) == model.config.num_tokens]
+        dense = [p for p in tables if not any(p is row for row in rows)]
         self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
                 [
-                    {"params": tables if muon else [*tables, *encoders]},
+                    {"params": dense if muon else [*dense, *encoders]},
                     {"params": rest, "weight_decay": 0.0},
                 ],
                 lr=config.learning_rate,
@@ -307,6 +330,8 @@ class _Run:
         ]
         if muon:
             self.optimizers.append(Muon(encoders, config.muon_learning_rate, config.weight_decay))
+        if sparse:
+            self.optimizers.append(torch.optim.SparseAdam(rows, lr=config.learning_rate))
         self.peaks = [optimizer.defaults["lr"] for optimizer in self.optimizers]
         self.best = self._copy()
 
@@ -336,7 +361,7 @@ class _Run:
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         loss = loss.detach()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        norm = clip_gradients(self.model.parameters(), self.config.clip_norm)
         if not torch.isfinite(norm) or not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the loss is {float(loss):g} and the gradient's norm {float(norm):g} at step "
@@ -348,6 +373,10 @@ class _Run:
         for optimizer in self.optimizers:
             optimizer.step()
         return loss
+
+    def sparse(self, wanted: bool) -> None:
+        """Let the gradient of the item embeddings name the rows it touches, or be a whole table."""
+        self.model.model.embedding.token_embeddings.sparse = wanted
 
     def _copy(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
@@ -365,7 +394,7 @@ class _Run:
         for which, optimizer in enumerate(self.optimizers):
             for number, state in optimizer.state_dict()["state"].items():
                 prefix = f"optimizer.{which}.{number}."
-                tensors |= {prefix + name: value for name, value in state.items()}
+                tensors |= {prefix + name: torch.as_tensor(v) for name, v in state.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -413,7 +442,9 @@ class _Run:
                 state: dict[int, dict[str, torch.Tensor]] = {}
                 for name, value in part(f"optimizer.{which}.").items():
                     number, key = name.split(".")
-                    state.setdefault(int(number), {})[key] = value
+                    # SparseAdam counts its steps in a plain number
+                    plain = key == "step" and isinstance(optimizer, torch.optim.SparseAdam)
+                    state.setdefault(int(number), {})[key] = int(value) if plain else value
                 groups = optimizer.state_dict()["param_groups"]
                 optimizer.load_state_dict({"state": state, "param_groups": groups})
             torch.set_rng_state(tensors["random.cpu"])
@@ -435,3 +466,26 @@ class _Run:
             "training": training,
             "data": {"data": self.data},
         }
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], norm: float) -> torch.Tensor:
+    """Scale all gradients down to a norm, as torch's `clip_grad_norm_`, sparse ones included.
+
+    Returns:
+        The norm that they had.
+    """
+    parameters = [parameter for parameter in parameters if parameter.grad is not None]
+    if not any(parameter.grad.is_sparse for parameter in parameters):
+        return nn.utils.clip_grad_norm_(parameters, norm)
+    values = []
+    for parameter in parameters:
+        if parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()  # a row touched twice counts once, summed
+            values.append(parameter.grad.values())
+        else:
+            values.append(parameter.grad)
+    total = nn.utils.get_total_norm(values)
+    scale = (norm / (total + 1e-6)).clamp(max=1.0)
+    for value in values:
+        value.mul_(scale)
+    return total

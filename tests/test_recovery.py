@@ -53,8 +53,15 @@ def answers(folder):
 
 def test_killed_at_twenty_moments_it_goes_on_as_if_it_never_was(tmp_path):
     whole = fit(tmp_path / "whole")
-    moments = np.random.default_rng(0).uniform(0.0, 0.12, size=20)
     folder = tmp_path / "killed"
+    begun = time.monotonic()  # how long the first checkpoint takes, on this machine today
+    process = start(lambda: fit(folder, resume=True))
+    while process.is_alive() and not (folder / CHECKPOINT).exists():
+        time.sleep(0.001)
+    first = time.monotonic() - begun
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    moments = np.random.default_rng(0).uniform(0.0, 1.7 * first, size=20)
     found, states = set(), []
     for moment in moments:
         process = start(lambda: fit(folder, resume=True))

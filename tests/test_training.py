@@ -13,10 +13,13 @@ import torch
 from helpers import make_log, tiny_model
 
 from bert4rec import (
+    IGNORE,
     PRESETS,
     BERT4Rec,
+    ClozeBatches,
     InputError,
     ModelConfig,
+    Popularity,
     Sequences,
     TrainingConfig,
     get_preset,
@@ -25,8 +28,10 @@ from bert4rec import (
     train,
     training,
 )
+from bert4rec.losses import SampledLoss
 
 FAST = TrainingConfig(epochs=4, batch_size=16, learning_rate=3e-3, device="cpu")
+SAMPLED = dataclasses.replace(FAST, loss="sampled-softmax", num_negatives=16)
 MUON = dataclasses.replace(FAST, muon_learning_rate=1e-2, start_at_neighbours=3)
 
 
@@ -85,7 +90,7 @@ def test_the_same_seed_gives_the_same_weights_and_history(split):
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("stop_after", [1, 3])
-@pytest.mark.parametrize("config", [FAST, MUON], ids=["adamw", "muon"])
+@pytest.mark.parametrize("config", [FAST, MUON, SAMPLED], ids=["adamw", "muon", "sampled"])
 def test_resume_gives_the_weights_of_a_run_never_stopped(
     split, tmp_path, monkeypatch, tied, stop_after, config
 ):
@@ -369,3 +374,65 @@ def test_presets():
     ):
         get_preset("tutorail")
     json.dumps(dataclasses.asdict(paper.training))
+
+
+@pytest.mark.parametrize("loss", ["sampled-softmax", "gbce"])
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("causal", [True, False])
+def test_sampled_losses_learn_and_leave_no_sparse_table(split, loss, tied, causal):
+    config = dataclasses.replace(FAST, epochs=60, loss=loss, num_negatives=16)
+    model = new_model(split, dropout=0.0, tie_weights=tied, causal=causal)
+    train(model, split, config, progress=False)
+    popular = rank_targets(Popularity(split.train), split.test).metric("NDCG@10")
+    assert rank_targets(model, split.test).metric("NDCG@10") > max(2 * popular, 0.25)
+    assert not model.model.embedding.token_embeddings.sparse
+    model.loss(*next(ClozeBatches(split.train, 8, 4).epoch(1))).backward()
+    assert not model.model.embedding.token_embeddings.weight.grad.is_sparse
+
+
+def test_a_step_of_a_sampled_loss_changes_only_the_rows_it_touched(split):
+    config = dataclasses.replace(
+        FAST, loss="gbce", num_negatives=3, start_at_popularity=False, weight_decay=0.1
+    )
+    model = new_model(split, tie_weights=True, dropout=0.0)
+    run = training._Run(model, config, steps=10, data="")
+    before = model.out.weight.detach().clone()
+    inputs, labels = torch.tensor([[1, 41, 3]]), torch.tensor([[IGNORE, 2, IGNORE]])
+    torch.manual_seed(1)
+    sampled = SampledLoss("gbce", split.train.item_counts(), 3, 0.75)
+    loss = model.loss(inputs, labels, loss=sampled)
+    torch.manual_seed(1)
+    drawn, _ = sampled.draw(torch.device("cpu"))
+    run.update(loss)
+    changed = (model.out.weight != before).any(dim=1).nonzero()[:, 0].tolist()
+    assert set(changed) == {1, 41, 3, 2, *drawn.tolist()}
+
+
+def test_clipping_is_torchs_with_sparse_gradients_too():
+    table = torch.nn.Embedding(6, 3, sparse=True)
+    dense = torch.nn.Parameter(torch.randn(4))
+    expected = [torch.zeros(6, 3), torch.randn(4)]
+    rows, values = torch.tensor([[1, 4, 1]]), torch.randn(3, 3)
+    expected[0].index_add_(0, rows[0], values)
+    table.weight.grad = torch.sparse_coo_tensor(rows, values, (6, 3), check_invariants=True)
+    dense.grad = expected[1].clone()
+    norm = training.clip_gradients([table.weight, dense], 0.5)
+    total = torch.cat([gradient.flatten() for gradient in expected]).norm()
+    torch.testing.assert_close(norm, total)
+    torch.testing.assert_close(table.weight.grad.to_dense(), expected[0] * 0.5 / total)
+    torch.testing.assert_close(dense.grad, expected[1] * 0.5 / total)
+
+
+def test_draws_follow_their_probabilities(split):
+    counts = split.train.item_counts()
+    sampled = SampledLoss("sampled-softmax", counts, 200_000, 0.75)
+    drawn, log_q = sampled.draw(torch.device("cpu"))
+    expected = (counts[1:-1] + 1) / (counts[1:-1] + 1).sum()
+    found = drawn.bincount(minlength=len(counts))[1:-1] / 200_000
+    assert drawn.min() >= 1
+    assert drawn.max() <= split.train.num_items
+    torch.testing.assert_close(found.double(), torch.from_numpy(expected), atol=3e-3, rtol=0.0)
+    torch.testing.assert_close(log_q.exp().double(), torch.from_numpy(expected)[drawn - 1])
+    uniform, _ = SampledLoss("gbce", counts, 200_000, 0.75).draw(torch.device("cpu"))
+    share = uniform.bincount(minlength=len(counts))[1:-1] / 200_000
+    assert (share - 1 / split.train.num_items).abs().max() < 3e-3

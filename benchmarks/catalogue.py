@@ -1,0 +1,112 @@
+"""What a training step costs as the catalogue grows, by loss.
+
+    python benchmarks/catalogue.py --output results/catalogue.json
+
+Hidden size 64, 2 layers, 128 sequences of 200 items in a step, random items. Each row runs in a
+process of its own; the time is the median of the steps, the peak memory that of the process,
+Python, torch and the optimiser's state included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+SIZES = (10_000, 100_000, 1_000_000)
+
+
+def measure(loss: str, num_items: int, steps: int, device: str) -> dict:
+    """Train a model on random sequences for some steps."""
+    from functools import partial
+
+    import numpy as np
+    import torch
+
+    from bert4rec import BERT4Rec, ClozeBatches, Sequences, Vocabulary, get_preset
+    from bert4rec.devices import keep_freed_memory, pick_device
+    from bert4rec.losses import SampledLoss
+    from bert4rec.training import _Run
+
+    keep_freed_memory()
+    users, length = 256, 200
+    random = np.random.default_rng(0)
+    sequences = Sequences(
+        random.integers(1, num_items + 1, users * length).astype(np.int32),
+        np.arange(users + 1) * length,
+        np.arange(users),
+        Vocabulary(np.arange(num_items)),
+    )
+    preset = get_preset("ml-1m", max_len=length, batch_size=128, loss=loss, num_negatives=256)
+    torch.manual_seed(0)
+    device = pick_device(device)
+    model = BERT4Rec(preset.model_config(num_items)).to(device).train()
+    batches = ClozeBatches(sequences, length, 128, preset.training.mask_prob, device=device)
+    run = _Run(model, preset.training, 1000, "")
+    loss_of = model.loss
+    if loss != "cross-entropy":
+        loss_of = partial(model.loss, loss=SampledLoss(loss, sequences.item_counts(), 256, 0.75))
+    seconds = []
+    epoch = 0
+    while len(seconds) < steps + 2:
+        epoch += 1
+        for inputs, labels in batches.epoch(epoch):
+            started = time.perf_counter()
+            run.update(loss_of(inputs, labels))
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - started)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 2**20
+    return {"seconds": median(seconds[2:]), "peak_memory_mb": peak}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--losses", nargs="+", default=["cross-entropy", "sampled-softmax", "gbce"])
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", type=Path, help="a JSON file for the figures")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        loss, size = options.one
+        print("\n" + json.dumps(measure(loss, int(size), options.steps, options.device)))
+        return
+    from training_speed import machine
+
+    record = {"machine": machine(options.device), "steps": options.steps, "results": []}
+    print("| loss | items | seconds a step | peak memory, MB |\n| --- | ---: | ---: | ---: |")
+    for loss in options.losses:
+        for size in options.sizes:
+            # the whole catalogue's logits take minutes a step at a million items
+            steps = 1 if loss == "cross-entropy" and size > 100_000 else options.steps
+            command = [sys.executable, __file__, "--one", loss, str(size), "--steps", str(steps)]
+            done = subprocess.run(
+                [*command, "--device", options.device], capture_output=True, text=True
+            )
+            if done.returncode:
+                sys.exit(f"{loss} at {size:,} items failed:\n{done.stderr}")
+            row = json.loads(done.stdout.strip().splitlines()[-1])
+            record["results"].append({"loss": loss, "items": size, **row})
+            print(
+                f"| {loss} | {size:,} | {row['seconds']:.2f} | {row['peak_memory_mb']:,.0f} |",
+                flush=True,
+            )
+            if options.output:
+                text = json.dumps(record, indent=1)
+                options.output.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
