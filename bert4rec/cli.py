@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 import pandas as pd
 import tyro
 
+from . import distributed
 from .devices import keep_freed_memory
 from .errors import InputError
 from .evaluation import Report
@@ -132,6 +133,8 @@ class Train:
                 output=self.output, log_dir=self.log_dir / self.output.name,
                 resume=self.resume, overwrite=self.overwrite, data=_plain(self.data),
             )  # fmt: skip
+        if distributed.rank() > 0:
+            return
         history = recommender.history
         say(
             f"{history.stopped} after {len(history.epochs)} epochs and "

@@ -18,7 +18,7 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     """
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return torch.device("cuda", torch.cuda.current_device())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         torch.empty(0, device=name)

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from . import distributed
 from .baselines import Popularity
 from .errors import InputError
 from .files import write_atomically
@@ -271,8 +272,12 @@ def rank_targets(
     # users with histories of similar length share a batch, so little is computed for padding
     order = np.argsort(holdout.histories.lengths, kind="stable")
     batch_size = max(1, min(batch_size, SCORES // len(recommended)))
-    for begin in range(0, len(order), batch_size):
+    mine = np.zeros(len(holdout), dtype=bool)
+    # of several processes each takes every n-th batch: the batches are those of a single one
+    first, step = distributed.rank() * batch_size, distributed.count() * batch_size
+    for begin in range(first, len(order), step):
         users = order[begin : begin + batch_size]
+        mine[users] = True
         scores = score_histories(scorer, holdout.histories, users)
         targets = torch.from_numpy(holdout.targets[users]).long().to(scores.device)[:, None]
         target_scores = scores.gather(1, targets)
@@ -289,6 +294,8 @@ def rank_targets(
             candidates = torch.cat([target_scores, scores.gather(1, drawn)], dim=1)
         above[users] = (candidates > target_scores).sum(dim=1).cpu().numpy()
         tied[users] = (candidates == target_scores).sum(dim=1).cpu().numpy()
+    above, tied = (distributed.merge(values, mine) for values in (above, tied))
+    recommended = distributed.merge(recommended, np.ones(len(recommended), dtype=bool))
     coverage = None if negatives else float(recommended.sum() / holdout.histories.num_items)
     return Ranks(above, tied, coverage)
 

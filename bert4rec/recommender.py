@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from . import distributed
 from .baselines import ItemTransitions
 from .catalogue import Catalogue
 from .errors import InputError
@@ -293,7 +294,8 @@ class Recommender:
             interactions, user, item, time, min_user_count, min_item_count
         )
         split = sequences.leave_one_out()
-        if progress:
+        distributed.start()
+        if progress and distributed.rank() == 0:
             print(sequences, flush=True)
         torch.manual_seed(preset.training.seed)
         model = BERT4Rec(preset.model_config(sequences.num_items))
@@ -403,10 +405,11 @@ class Recommender:
         self.sequences, self.split, self.history, self.report = sequences, split, history, None
         if output is not None:
             self.report = self.evaluate(split)
-            write_record(
-                Path(output), model, training, history, self.report, sequences, split, data,
-                _clock() - begun,
-            )  # fmt: skip
+            if distributed.rank() == 0:
+                write_record(
+                    Path(output), model, training, history, self.report, sequences, split, data,
+                    _clock() - begun,
+                )  # fmt: skip
 
     # ------------------------------------------------------------------ files
 

@@ -19,7 +19,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from .cloze import ClozeBatches, NextItemBatches, check_cloze
+from . import distributed
+from .cloze import IGNORE, ClozeBatches, NextItemBatches, check_cloze
 from .devices import keep_freed_memory, pick_device, pick_precision
 from .errors import InputError
 from .evaluation import rank_targets
@@ -185,8 +186,11 @@ def train(
         Whatever ends training, the best weights so far are in the model.
     """
     config = config or TrainingConfig()
+    distributed.start()
     output = None if output is None else Path(output)
-    with contextlib.nullcontext() if output is None else locked(output):
+    first = distributed.rank() == 0  # the others only compute
+    log_dir, progress = log_dir if first else None, progress and first
+    with contextlib.nullcontext() if output is None or not first else locked(output):
         return _train(
             model, split, config, output, log_dir, resume, progress, files or {},
             {"training": asdict(config), **(extra or {})},
@@ -237,12 +241,15 @@ def _train(
             size = min(model.config.hidden_size, split.train.num_items)
             vectors = neighbour_vectors(split.train, size, config.start_at_neighbours)
             model.start_at_neighbours(vectors)
+    if distributed.rank() > 0:  # dropout of its own, also when resumed
+        torch.manual_seed(config.seed + run.step + 7919 * distributed.rank())
     loss_of = torch.compile(model.loss, dynamic=True) if config.compile else model.loss
     if config.loss != "cross-entropy":
         sampled = SampledLoss(
             config.loss, split.train.item_counts(), config.num_negatives, config.calibration
         )
         loss_of = functools.partial(loss_of, loss=sampled)
+    loss_of = distributed.shared_loss(model, loss_of, IGNORE)
 
     if log_dir is None:
         history.log_dir = None
@@ -261,8 +268,9 @@ def _train(
                 for inputs, labels in batches.epoch(epoch):
                     with autocast:
                         loss = loss_of(inputs, labels)
-                    total += run.update(loss)
-                    reporter.step(run.step, run.rate(run.step), loss.detach(), inputs)
+                    loss = distributed.total(run.update(loss))
+                    total += loss
+                    reporter.step(run.step, run.rate(run.step), loss, inputs)
                 row = {
                     "epoch": epoch,
                     "step": run.step,
@@ -279,7 +287,7 @@ def _train(
                     history.best_epoch, history.best_ndcg = epoch, row["NDCG@10"]
                     run.keep_best()
                 # The model first: a crash between the two repeats the epoch and finds it again.
-                if output is not None:
+                if output is not None and distributed.rank() == 0:
                     if len(history.epochs) == 1:  # an earlier run's would be found beside it
                         for name in (CHECKPOINT, METRICS):
                             (output / name).unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""Several processes as one: what `torchrun` starts, each with a share of every batch.
+
+    torchrun --nproc-per-node=2 -m bert4rec train …
+
+All processes draw the same batches and each takes every n-th row, so users are seen once per epoch
+and the batches are those of a single process. Without torchrun nothing here does anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+def start() -> None:
+    """Join the group of processes that torchrun's environment names, if it does."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
+        cuda = torch.cuda.is_available()
+        if cuda:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if cuda else "gloo")
+
+
+def count() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+class _Loss(nn.Module):
+    def __init__(self, model: nn.Module, loss: Callable[..., torch.Tensor]):
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.loss(inputs, labels)
+
+
+def shared_loss(
+    model: nn.Module, loss: Callable[..., torch.Tensor], ignore: int
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Wrap a loss so that its gradient is that of the whole batch, in every process.
+
+    Args:
+        model: whose parameters it depends on.
+        loss: mean loss of inputs and labels, (batch, length) each.
+        ignore: the label that counts for nothing.
+
+    Returns:
+        A function of the whole batch. Its value is this process's part: the parts add up to the
+        mean loss of the batch (`total`). In a single process it is the loss itself.
+    """
+    if count() == 1:
+        return loss
+    # a table that no batch uses, as that of segments, gets no gradient anywhere
+    parallel = nn.parallel.DistributedDataParallel(_Loss(model, loss), find_unused_parameters=True)
+
+    def part(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        mine = slice(rank(), None, count())
+        rows, answers = inputs[mine], labels[mine]
+        share = (answers != ignore).sum() / (labels != ignore).sum()
+        if len(rows) == 0:  # fewer rows than processes: join in, without weight
+            rows, answers = inputs[:1], labels[:1]
+        value = parallel(rows, answers) * share
+        # gradients are averaged over the processes, and should be added up
+        return value + (count() - 1) * (value - value.detach())
+
+    return part
+
+
+def total(value: torch.Tensor) -> torch.Tensor:
+    """The sum of a number over all processes."""
+    if count() > 1:
+        value = value.clone()
+        dist.all_reduce(value)
+    return value
+
+
+def merge(values: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    """Put together an array of which each process has filled its own places.
+
+    Args:
+        values: any shape, of whole numbers or booleans.
+        mine: bool of the first dimension: the places that this process filled.
+    """
+    if count() == 1:
+        return values
+    known = np.where(mine.reshape(-1, *[1] * (values.ndim - 1)), values, 0).astype(np.int64)
+    together = torch.from_numpy(known)
+    if dist.get_backend() == "nccl":  # which talks between GPUs only
+        together = together.cuda()
+    dist.all_reduce(together)
+    return together.cpu().numpy().astype(values.dtype)

@@ -1,0 +1,116 @@
+"""Two processes on one machine do what one does, and say so when one of them dies."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import make_log
+
+TINY = [
+    "--hidden-size", "16", "--num-heads", "2", "--max-len", "8", "--batch-size", "15",
+    "--epochs", "3", "--dropout", "0", "--num-segments", "3", "--device", "cpu",
+    "--min-user-count", "1", "--min-item-count", "1",
+]  # fmt: skip
+
+# a process that dies in its second epoch
+DIES = """
+import os, sys
+from bert4rec import cli, training
+if os.environ["RANK"] == "1":
+    original = training._Run.keep_best
+    def die(self):
+        original(self)
+        if self.step > 3:
+            print("this process dies", file=sys.stderr)
+            os._exit(17)
+    training._Run.keep_best = die
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def run(*command, processes=0):
+    start = [sys.executable]
+    if processes:
+        start += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        [*start, *map(str, command)], capture_output=True, text=True, env=environment, timeout=300
+    )
+
+
+def command(folder, output):
+    args = ["train", "--data", folder / "log.csv", "--output", folder / output, *TINY]
+    return [*args, "--log-dir", folder / "logs"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("distributed")
+    make_log(num_users=31).to_csv(folder / "log.csv", index=False)
+    one = run("-m", "bert4rec", *command(folder, "one"))
+    assert one.returncode == 0, one.stderr
+    return folder
+
+
+def metrics(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_two_at_half_a_batch_are_one_at_a_whole(folder):
+    two = run("-m", "bert4rec", *command(folder, "two"), processes=2)
+    assert two.returncode == 0, two.stderr
+    one, two_metrics = metrics(folder / "one"), metrics(folder / "two")
+    for row, other in zip(one["curve"], two_metrics["curve"], strict=True):
+        assert other["loss"] == pytest.approx(row["loss"], abs=1e-5)
+        assert other["step"] == row["step"]
+        assert other["NDCG@10"] == pytest.approx(row["NDCG@10"], abs=1e-4)
+    for name, values in one["report"]["models"].items():
+        assert two_metrics["report"]["models"][name] == pytest.approx(values, abs=1e-4), name
+    assert two_metrics["report"]["num_users"] == one["report"]["num_users"]
+    # only the first process writes and speaks
+    assert two.stdout.count("best validation NDCG@10") == 1
+    files = [{p.name for p in (folder / name).iterdir()} for name in ("one", "two")]
+    assert files[0] == files[1]
+    assert len(list((folder / "logs" / "two").iterdir())) == 1
+
+
+def test_ranks_are_exactly_those_of_one_process(folder):
+    ranks = []
+    for processes in (0, 2):
+        path = folder / f"ranks-{processes}.csv"
+        code = (
+            "import sys, pandas as pd\n"
+            "from bert4rec import Recommender, Sequences, distributed, rank_targets\n"
+            "distributed.start()\n"
+            "recommender = Recommender.load(sys.argv[1])\n"
+            "split = Sequences.from_file(sys.argv[2]).leave_one_out()\n"
+            "found = rank_targets(recommender.model, split.test, batch_size=4)\n"
+            "table = pd.DataFrame({'above': found.above, 'tied': found.tied})\n"
+            "table['coverage'] = found.coverage\n"
+            "if distributed.rank() == 0: table.to_csv(sys.argv[3])\n"
+        )
+        script = folder / "ranks.py"
+        script.write_text(code)
+        done = run(script, folder / "one", folder / "log.csv", path, processes=processes)
+        assert done.returncode == 0, done.stderr
+        ranks.append(pd.read_csv(path))
+    assert np.array_equal(*ranks)
+
+
+def test_a_process_that_dies_ends_the_job_and_one_alone_goes_on(folder):
+    script = folder / "dies.py"
+    script.write_text(DIES)
+    died = run(script, *command(folder, "died"), processes=2)
+    assert died.returncode != 0
+    assert "this process dies" in died.stderr
+    assert "exitcode" in died.stderr  # torchrun tells which one, and how
+    resumed = run("-m", "bert4rec", *command(folder, "died"), "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    one, other = metrics(folder / "one"), metrics(folder / "died")
+    assert len(other["curve"]) == 3
+    for row, again in zip(one["curve"], other["curve"], strict=True):
+        assert again["loss"] == pytest.approx(row["loss"], abs=1e-5)
