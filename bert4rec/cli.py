@@ -25,6 +25,7 @@ from .errors import InputError
 from .evaluation import Report
 from .files import model_folder, read_config, write_atomically
 from .interactions import read_interactions
+from .model import BERT4Rec
 from .movielens import RELEASES, download_movielens, load_movielens
 from .presets import PRESETS, Preset, get_preset
 from .recommender import Recommender
@@ -158,6 +159,8 @@ class Evaluate:
     """Which held-out items are ranked."""
     protocol: str = "full"
     """"full" (against all unseen items), "uniform-100" or "popular-100" (sampled negatives)."""
+    beside: tuple[Path, ...] = ()
+    """Other models of the same items, ranked on the same users, with a paired test for each."""
     ranks: Path | None = None
     """A .csv file to write each user's rank to, a column per model, for tests of your own."""
     json: bool = False
@@ -185,13 +188,35 @@ class Evaluate:
             sequences = options.sequences(interactions, vocabulary)
         holdout = getattr(sequences.leave_one_out(), self.split)
         keep_freed_memory()
-        report = recommender.evaluate(holdout, self.protocol)
+        report = recommender.evaluate(holdout, self.protocol, self.others(recommender))
         if self.ranks is not None:
             table = pd.DataFrame({name: ranks.expected for name, ranks in report.models.items()})
             table.insert(0, "user", holdout.histories.users)
             content = table.to_csv(index=False, float_format="%g")
             write_atomically(self.ranks, content.encode())
-        print_report(report, self.json)
+        mine, *others = list(report.models)[: 1 + len(self.beside)]
+        gaps = {
+            f"{mine} - {other}": {
+                m: report.difference(mine, other, m) for m in ("NDCG@10", "HR@10")
+            }
+            for other in others
+        }
+        print_report(report, self.json, gaps)
+
+    def others(self, recommender: Recommender) -> dict[str, BERT4Rec]:
+        """The models to rank beside, by name."""
+        models = {}
+        for folder in self.beside:
+            other = Recommender.load(folder)
+            if len(other.vocabulary) != len(recommender.vocabulary):
+                raise InputError(
+                    f"{folder} knows {len(other.vocabulary):,} items, {self.model} "
+                    f"{len(recommender.vocabulary):,}; models can be compared on the same items."
+                )
+            name = other.model.name
+            taken = {recommender.model.name, *models}
+            models[f"{name} ({folder.name})" if name in taken else name] = other.model
+        return models
 
 
 @dataclass(frozen=True)
@@ -264,8 +289,19 @@ def say(text: str, quiet: bool = False) -> None:
     print(text, file=sys.stderr if quiet else sys.stdout, flush=True)
 
 
-def print_report(report: Report, as_json: bool) -> None:
-    print(json.dumps(report.to_dict(), indent=2) if as_json else f"\n{report}\n")
+def print_report(report: Report, as_json: bool, gaps: dict | None = None) -> None:
+    """Print a report, and paired differences between its models if there are any."""
+    if as_json:
+        content = report.to_dict() | ({"differences": gaps} if gaps else {})
+        print(json.dumps(content, indent=2))
+        return
+    print(f"\n{report}\n")
+    for names, metrics in (gaps or {}).items():
+        for metric, gap in metrics.items():
+            print(
+                f"{names}, {metric}: {gap['difference']:+.4f} ± {gap['standard_error']:.4f} "
+                f"(paired, p = {gap['p']:.2g})"
+            )
 
 
 def _train_defaults(preset) -> Train:

@@ -20,7 +20,7 @@ from . import distributed
 from .baselines import ItemTransitions
 from .catalogue import Catalogue
 from .errors import InputError
-from .evaluation import Negatives, Report, evaluate, score_histories
+from .evaluation import Negatives, Report, Scorer, evaluate, score_histories
 from .files import CONFIG, VOCABULARY, make_folder, model_folder, read_config, stored
 from .growing import grown
 from .interactions import find_columns
@@ -219,12 +219,18 @@ class Recommender:
         """Return titles that contain a text, or else resemble it."""
         return self.catalogue.suggest(text, count)
 
-    def evaluate(self, split: Split | Holdout, protocol: str | Negatives = "full") -> Report:
+    def evaluate(
+        self,
+        split: Split | Holdout,
+        protocol: str | Negatives = "full",
+        beside: Mapping[str, Scorer] | None = None,
+    ) -> Report:
         """Rank the held-out items beside item transitions and popularity, by the same scores.
 
         Args:
             split: a split, whose test is ranked, or one of its parts, as `split.validation`.
             protocol: see `evaluate`.
+            beside: other models by name, of the same items, that are ranked too.
 
         Raises:
             InputError: the split is of another vocabulary.
@@ -235,7 +241,8 @@ class Recommender:
                 "the split is of another vocabulary than the model. Build it with "
                 "Sequences.from_interactions(…, vocabulary=recommender.vocabulary)."
             )
-        models = {self.model.name: self.model, "item transitions": ItemTransitions(holdout.train)}
+        models = {self.model.name: self.model, **(beside or {})}
+        models["item transitions"] = ItemTransitions(holdout.train)
         return evaluate(models, holdout, protocol)
 
     # ------------------------------------------------------------------ training

@@ -61,7 +61,7 @@ class TrainingConfig:
     schedule: str = "cosine"
     """How the rate goes on from there: "cosine" or "linear" down to 0, or "constant"."""
     mask_prob: float = 0.2
-    """Probability that an item is hidden (the cloze settings do not matter to a causal model)."""
+    """Probability that an item is hidden. (This and the next two do not concern a causal model.)"""
     last_item_prob: float = 0.1
     """Share of samples in which only the last item is hidden."""
     mask_strategy: str = "mask"

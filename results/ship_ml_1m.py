@@ -1,6 +1,7 @@
 """Make the folder of weights that travels with the package from a trained run.
 
-    python results/ship_ml_1m.py runs/ml-1m-seed-0 --items items.tsv
+    python results/ship_ml_1m.py runs/ml-1m-seed-2 --items items.tsv
+    python results/ship_ml_1m.py runs/ml-1m-causal-seed-0 --items items.tsv --name ml-1m-causal
 
 The run's items are numbered 1 … 3416, as the sequences that papers evaluate on are. `items.tsv`
 says which MovieLens id each number stands for, in columns sas_item_id and movielens_id. Titles come
@@ -24,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="the folder of the trained model")
     parser.add_argument("--items", type=Path, required=True, help="items.tsv")
+    parser.add_argument("--name", default="ml-1m", help="what Recommender.load shall call it")
     options = parser.parse_args()
 
     items = pd.read_csv(options.items, sep="\t").set_index("sas_item_id")["movielens_id"]
@@ -33,7 +35,7 @@ def main() -> None:
     recommender = Recommender(run.model, vocabulary, movies, run.catalogue.counts)
     stored = read_config(options.run)
     data = stored["data"] | {"data": Path(stored["data"]["data"]).name}
-    folder = SHIPPED / "ml-1m"
+    folder = SHIPPED / options.name
     recommender.save(folder, training=stored["training"], data=data)
     metrics = json.loads((options.run / "metrics.json").read_text(encoding="utf-8"))
     metrics["data"]["data"] = data["data"]

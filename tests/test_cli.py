@@ -96,6 +96,19 @@ def test_evaluate_writes_each_users_rank(trained, run, tmp_path):
     assert (1 / ranks["BERT4Rec"]).mean() == pytest.approx(report["MRR"])
 
 
+def test_evaluate_two_models_on_the_same_users(trained, run, tmp_path):
+    args = ["evaluate", "--model", trained / "model", "--beside", trained / "model"]
+    status, out, _ = run(*args)
+    assert status == 0
+    assert "BERT4Rec - BERT4Rec (model), NDCG@10: +0.0000 ± 0.0000 (paired, p = 1)" in out
+    _, out, _ = run(*args, "--json")
+    gap = json.loads(out)["differences"]["BERT4Rec - BERT4Rec (model)"]["HR@10"]
+    assert gap == {"difference": 0.0, "standard_error": 0.0, "p": 1.0}
+    status, _, err = run(*args[:-1], "ml-1m")
+    assert status == 2
+    assert "ml-1m knows 3,416 items" in err
+
+
 def test_evaluate_reads_a_numbering_of_the_items_as_tokens(trained, run, tmp_path):
     log = pd.read_csv(trained / "log.csv")
     numbers = {item: place for place, item in enumerate(sorted(log["item"].unique()), start=1)}

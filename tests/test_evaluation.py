@@ -23,6 +23,7 @@ from bert4rec import (
     Negatives,
     Popularity,
     Ranks,
+    Report,
     Sequences,
     evaluate,
     rank_targets,
@@ -275,3 +276,21 @@ def test_standard_error():
     ranks = Ranks(np.array([0, 30, 0, 30]), np.ones(4, dtype=int))
     assert ranks.metric("HR@10") == 0.5
     assert ranks.standard_error("HR@10") == pytest.approx((1 / 3) ** 0.5 / 2)
+
+
+def test_the_paired_test_is_scipys(sequences):
+    from scipy.stats import ttest_rel
+
+    random = np.random.default_rng(0)
+    above = random.geometric(0.02, size=(2, 4000))
+    above[1] = np.where(random.random(4000) < 0.7, above[0], above[1])
+    ranks = [Ranks(values, np.ones(4000, dtype=int)) for values in above]
+    report = Report("full", 4000, 500, 0, "test", {"a": ranks[0], "b": ranks[1]})
+    for metric in ("NDCG@10", "HR@10", "MRR"):
+        found = report.difference("a", "b", metric)
+        expected = ttest_rel(ranks[0].per_user(metric), ranks[1].per_user(metric))
+        assert found["p"] == pytest.approx(expected.pvalue, abs=1e-3)
+        assert found["difference"] / found["standard_error"] == pytest.approx(expected.statistic)
+    assert report.difference("a", "a") == {"difference": 0.0, "standard_error": 0.0, "p": 1.0}
+    with pytest.raises(InputError, match="no model is called 'c'; the report has a, b"):
+        report.difference("a", "c")
