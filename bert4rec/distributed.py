@@ -55,7 +55,8 @@ def shared_loss(
 
     Returns:
         A function of the whole batch. Its value is this process's part: the parts add up to the
-        mean loss of the batch (`total`). In a single process it is the loss itself.
+        mean loss of the batch (`total`). In a single process it is the loss itself. Gradients are
+        shared for as long as the function is kept.
     """
     if count() == 1:
         return loss

@@ -306,3 +306,21 @@ def item_map(points: np.ndarray, groups: Sequence[str], names: Mapping[int, str]
     axes.grid(False)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def cost_over_catalogue(rows: Sequence[Mapping]) -> Figure:
+    """Seconds and memory of a training step over the size of the catalogue, a line per loss.
+
+    Args:
+        rows: of results/catalogue.json: "loss", "items", "seconds", "peak_memory_mb".
+    """
+    figure, axes = _figure(1, 2, (9, 3.6))
+    styles = ("-o", "--s", ":^")
+    panels = (("seconds", "seconds a step (log)"), ("peak_memory_mb", "peak memory, MB (log)"))
+    for axis, (key, label) in zip(axes, panels, strict=True):
+        for number, loss in enumerate(dict.fromkeys(row["loss"] for row in rows)):
+            points = [(row["items"], row[key]) for row in rows if row["loss"] == loss]
+            axis.loglog(*zip(*points, strict=True), styles[number % 3], label=loss)
+        axis.set(xlabel="items in the catalogue (log)", ylabel=label)
+    axes[0].legend()
+    return figure

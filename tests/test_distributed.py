@@ -78,6 +78,40 @@ def test_two_at_half_a_batch_are_one_at_a_whole(folder):
     assert len(list((folder / "logs" / "two").iterdir())) == 1
 
 
+GRADIENTS = """
+import sys, torch
+from bert4rec import BERT4Rec, IGNORE, ModelConfig, distributed
+distributed.start()
+torch.manual_seed(0)
+model = BERT4Rec(ModelConfig(num_items=20, hidden_size=16, num_heads=2, max_len=8, dropout=0.0))
+tokens = torch.randint(1, 21, (5, 8))
+labels = torch.where(torch.rand(5, 8) < 0.4, tokens, IGNORE)
+labels[:, 0] = tokens[:, 0]
+shared = distributed.shared_loss(model, model.loss, IGNORE)
+for rows in (5, 1):  # the second with fewer rows than processes
+    model.zero_grad()
+    loss = shared(tokens[:rows], labels[:rows])
+    loss.backward()
+    whole = distributed.total(loss.detach())
+    if distributed.rank() == 0:
+        print(f"{whole:.5f}", *(
+            "-" if p.grad is None else f"{p.grad.norm():.4f}" for p in model.parameters()
+        ))
+"""
+
+
+def test_gradients_are_those_of_the_whole_batch(folder):
+    script = folder / "gradients.py"
+    script.write_text(GRADIENTS)
+    one, two = (run(script, processes=processes) for processes in (0, 2))
+    assert one.returncode == two.returncode == 0, two.stderr
+    assert len(one.stdout.splitlines()) == 2
+    for row, other in zip(one.stdout.splitlines(), two.stdout.splitlines(), strict=True):
+        for a, b in zip(row.split(), other.split(), strict=True):
+            if a != "-":  # no gradient, or one of zeros
+                assert float(b) == pytest.approx(float(a), abs=2e-4)
+
+
 def test_ranks_are_exactly_those_of_one_process(folder):
     ranks = []
     for processes in (0, 2):

@@ -183,6 +183,7 @@ def test_update_learns_new_items_and_keeps_what_was_learnt(log, names, newer, tm
     assert reached > 0.3
     loaded = Recommender.load(tmp_path / "model")
     assert loaded.vocabulary == recommender.vocabulary
+    assert loaded.training == recommender.training  # of the first training, not of the update
     pd.testing.assert_frame_equal(loaded.recommend([101]), recommender.recommend([101]))
     assert loaded.catalogue.counts.sum() > len(newer)
 

@@ -110,7 +110,7 @@ def test_killed_while_saving_there_is_the_old_model_or_the_new_one(tmp_path):
     assert min(sizes.values()) > 0
 
 
-@pytest.mark.parametrize("stop_at", range(12))
+@pytest.mark.parametrize("stop_at", range(20))
 def test_stopped_before_any_single_step_of_a_save_the_files_fit(tmp_path, monkeypatch, stop_at):
     """The same, exhaustively: whatever the last thing was that reached the disk."""
     old, new = ({name: text + name.encode() for name in TOGETHER} for text in (b"old ", b"new "))
