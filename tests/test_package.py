@@ -85,33 +85,37 @@ def test_the_figures_in_the_readme_are_the_recorded_ones():
     for name, metrics in small["report"]["models"].items():
         assert f"| {name} | " + " | ".join(f"{v:.4f}" for v in metrics.values()) + " |" in readme
 
-    large = record("ml-1m.json")
-    assert [run["seed"] for run in large["runs"]] == [0, 1, 2]
-    cells = {name: [] for name in ("BERT4Rec", "item transitions", "popularity")}
-    for protocol in ("full", "popular-100"):
-        reports = [run["reports"][protocol]["models"] for run in large["runs"]]
-        for metric in ("NDCG@10", "HR@10"):
-            values = [report["BERT4Rec"][metric] for report in reports]
-            cells["BERT4Rec"].append(f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}")
-            for name in ("item transitions", "popularity"):
-                cells[name].append(f"{reports[0][name][metric]:.4f}")
-    for row in cells.values():
-        assert " | ".join(row) in readme
-        assert " | ".join(row) in page
+    large = []
+    for file, model in (("ml-1m.json", "BERT4Rec"), ("ml-1m-causal.json", "SASRec")):
+        runs = record(file)["runs"]
+        large += runs
+        assert [run["seed"] for run in runs] == [0, 1, 2]
+        cells = {name: [] for name in (model, "item transitions", "popularity")}
+        for protocol in ("full", "popular-100"):
+            reports = [run["reports"][protocol]["models"] for run in runs]
+            for metric in ("NDCG@10", "HR@10"):
+                values = [report[model][metric] for report in reports]
+                cells[model].append(f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}")
+                for name in ("item transitions", "popularity"):
+                    cells[name].append(f"{reports[0][name][metric]:.4f}")
+        for row in cells.values():
+            assert " | ".join(row) in readme
+            assert " | ".join(row) in page
     for name, row in record("ablation.json").items():
         assert f"| {name} | {row['NDCG@10']:.4f} | " in page
-    for run in (small, *large["runs"]):
+    for run in (small, *large):
         assert {"command", "model", "training", "curve", "versions", "seconds"} <= set(run)
         assert len(run["data"]["sha256"]) == 64
 
 
-def test_the_recorded_metrics_follow_from_the_recorded_ranks():
-    ranks = pd.read_csv(RESULTS / "ml-1m-ranks.csv.gz")
+@pytest.mark.parametrize(("preset", "model"), [("ml-1m", "BERT4Rec"), ("ml-1m-causal", "SASRec")])
+def test_the_recorded_metrics_follow_from_the_recorded_ranks(preset, model):
+    ranks = pd.read_csv(RESULTS / f"{preset}-ranks.csv.gz")
     assert len(ranks) == 6040
-    for run in record("ml-1m.json")["runs"]:
+    for run in record(f"{preset}.json")["runs"]:
         for protocol, report in run["reports"].items():
-            rank = ranks[f"BERT4Rec, seed {run['seed']}, {protocol}"]
-            reported = report["models"]["BERT4Rec"]
+            rank = ranks[f"{model}, seed {run['seed']}, {protocol}"]
+            reported = report["models"][model]
             assert (rank <= 10).mean() == pytest.approx(reported["HR@10"], abs=2e-4)
             gain = (rank <= 10) / np.log2(rank + 1)
             assert gain.mean() == pytest.approx(reported["NDCG@10"], abs=2e-4)
@@ -128,6 +132,21 @@ def test_the_speeds_in_the_readme_are_the_recorded_ones():
             for n, speed in speeds.items()
         )
         assert row in readme
+
+
+def test_the_other_figures_of_the_results_page_are_the_recorded_ones():
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    for run in record("beauty.json")["runs"]:
+        reached = run["report"]["models"]["BERT4Rec"]
+        row = f"| {run['loss']} | {reached['NDCG@10']:.4f} | {reached['HR@10']:.4f} | "
+        row += f"{run['seconds']['training']:,.0f} | {run['peak_memory_mb']:,.0f} |"
+        assert row in page
+    for row in record("catalogue.json")["results"]:
+        cells = f"| {row['loss']} | {row['items']:,} | {row['seconds']:.2f} | "
+        assert cells + f"{row['peak_memory_mb']:,.0f} |" in page
+    for metric, gap in record("ml-1m-objectives.json")["differences"]["BERT4Rec - SASRec"].items():
+        text = f"{metric} {gap['difference']:+.4f} ± {gap['standard_error']:.4f}"
+        assert text in page
 
 
 def record(name: str) -> dict:

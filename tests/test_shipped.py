@@ -54,14 +54,16 @@ def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch, shipped):
 
 
 @pytest.mark.skipif(not (SHARED / "ml-1m").exists(), reason="needs MovieLens-1M in ../shared")
-@pytest.mark.parametrize("protocol", ["full", "popular-100"])
-def test_evaluate_reproduces_what_is_reported(protocol, capsys):
+@pytest.mark.parametrize(
+    ("model", "protocol"), [("ml-1m", "full"), ("ml-1m", "popular-100"), ("ml-1m-causal", "full")]
+)
+def test_evaluate_reproduces_what_is_reported(model, protocol, capsys):
     data = SHARED / "ml-1m" / "ml-1m.txt.xz"
-    command = ["evaluate", "--model", "ml-1m", "--data", str(data), "--protocol", protocol]
+    command = ["evaluate", "--model", model, "--data", str(data), "--protocol", protocol]
     assert cli.main([*command, "--json"]) == 0
     reached = json.loads(capsys.readouterr().out)["models"]
-    seed = json.loads((SHIPPED / "ml-1m" / "metrics.json").read_text(encoding="utf-8"))["seed"]
-    record = json.loads((ROOT / "results" / "ml-1m.json").read_text(encoding="utf-8"))
+    seed = json.loads((SHIPPED / model / "metrics.json").read_text(encoding="utf-8"))["seed"]
+    record = json.loads((ROOT / "results" / f"{model}.json").read_text(encoding="utf-8"))
     run = next(run for run in record["runs"] if run["seed"] == seed)
     for name, metrics in run["reports"][protocol]["models"].items():
         for metric, value in metrics.items():
