@@ -7,6 +7,7 @@ from .devices import pick_device
 from .errors import InputError
 from .evaluation import METRICS, Negatives, Ranks, Report, evaluate, rank_targets
 from .interactions import read_interactions
+from .large import build_sequences
 from .model import BERT4Rec
 from .movielens import download_movielens, load_movielens
 from .presets import PRESETS, Preset, get_preset
@@ -43,6 +44,7 @@ __all__ = [
     "Split",
     "TrainingConfig",
     "Vocabulary",
+    "build_sequences",
     "choose_masked",
     "download_movielens",
     "evaluate",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from .errors import InputError
-from .sequences import Sequences, left_padded
+from .sequences import Sequences, left_padded, tensor_of
 from .vocabulary import PAD
 
 IGNORE = -100  # the label of a position that is not predicted; cross_entropy's ignore_index
@@ -183,7 +183,7 @@ class ClozeBatches:
         if len(starts) == 0:
             raise InputError("no training history has the 2 items that the cloze task needs.")
         self.num_items = sequences.num_items
-        self.tokens = torch.from_numpy(sequences.tokens).to(device)
+        self.tokens = tensor_of(sequences.tokens).to(device)
         self.starts = torch.from_numpy(starts).to(device)
         self.stops = torch.from_numpy(stops).to(device)
         self.lengths = stops - starts

@@ -28,7 +28,7 @@ from . import distributed
 from .baselines import Popularity
 from .errors import InputError
 from .files import write_atomically
-from .sequences import Holdout, Sequences, left_padded
+from .sequences import Holdout, Sequences, left_padded, tensor_of
 from .vocabulary import PAD
 
 SCORES = 2**24  # scores at a time, 64 MB: large catalogues are ranked for fewer users at a time
@@ -333,10 +333,11 @@ def rank_targets(
 def score_histories(scorer: Scorer, histories: Sequences, users: np.ndarray) -> torch.Tensor:
     """Score the next item of some users, by position: (users, num_items + 2)."""
     length = max(1, min(int(histories.lengths[users].max()), scorer.history_length))
+    starts = histories.offsets[:-1][users]
     tokens = left_padded(
-        torch.from_numpy(histories.tokens),
-        torch.from_numpy(histories.offsets[:-1][users]),
-        torch.from_numpy(histories.offsets[1:][users]),
+        tensor_of(histories.tokens),
+        torch.from_numpy(starts),
+        torch.from_numpy(starts + histories.lengths[users]),
         length,
     )
     return scorer.score(tokens)

@@ -18,6 +18,8 @@ import torch
 from .errors import InputError
 from .sequences import Sequences
 
+COUNTED = 20_000_000  # interactions whose neighbours are counted
+
 
 def neighbour_vectors(sequences: Sequences, size: int, reach: int = 5) -> torch.Tensor:
     """Factorise the positive pointwise mutual information of items that stand near each other.
@@ -72,9 +74,15 @@ def neighbour_vectors(sequences: Sequences, size: int, reach: int = 5) -> torch.
 def near_pairs(sequences: Sequences, reach: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """Yield the pairs of items that stand 1, then 2, … `reach` steps apart in one history.
 
+    Of more than twenty million interactions only every n-th user is looked at: the counts of such
+    logs are steady.
+
     Yields:
         The tokens of the earlier and of the later items, (num_pairs,) int64 each, and the distance.
     """
+    every = -(-sequences.num_interactions // COUNTED)
+    if every > 1 or sequences.ends is not None:
+        sequences = sequences.select(np.arange(0, sequences.num_users, every))
     tokens = sequences.tokens.astype(np.int64)
     users = np.repeat(np.arange(sequences.num_users), sequences.lengths)
     for distance in range(1, reach + 1):

@@ -10,8 +10,10 @@ Tokens: 0 is [PAD], 1 … num_items are items, num_items + 1 is [MASK].
 from __future__ import annotations
 
 import hashlib
+import io
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,11 @@ import pandas as pd
 import torch
 
 from .errors import InputError
+from .files import make_folder, write_atomically
 from .interactions import find_columns, id_codes, read_interactions, time_values
-from .vocabulary import PAD, Vocabulary
+from .vocabulary import PAD, Vocabulary, read_ids, write_ids
+
+BLOCK = 10_000_000  # items of a log on disk that are looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +38,8 @@ class Sequences:
         users: (num_users,) the users' ids.
         vocabulary: the items and their tokens.
         times: (num_interactions,) when each interaction happened, or None if that is not known.
+        ends: (num_users,) where each user's items end, if that is before the next user's begin: a
+            split of a log that stays on disk shares the tokens of the whole.
     """
 
     tokens: np.ndarray
@@ -40,6 +47,7 @@ class Sequences:
     users: np.ndarray
     vocabulary: Vocabulary
     times: np.ndarray | None = field(default=None, repr=False)
+    ends: np.ndarray | None = field(default=None, repr=False)
 
     @classmethod
     def from_interactions(
@@ -126,6 +134,44 @@ class Sequences:
         """Build sequences from a file that `read_interactions` knows; options as above."""
         return cls.from_interactions(read_interactions(path), **options)
 
+    def save(self, folder: str | Path) -> None:
+        """Write the arrays into a folder, from which `open` maps them into memory.
+
+        Raises:
+            InputError: the folder cannot be written to, or the ids are no texts or numbers.
+        """
+        folder = Path(folder)
+        make_folder(folder)
+        whole = self if self.ends is None else self.select(np.arange(self.num_users))
+        write_ids(folder / "items.csv", whole.vocabulary.items)
+        write_ids(folder / "users.csv", pd.Index(whole.users))
+        arrays = {"tokens": whole.tokens, "offsets": whole.offsets, "times": whole.times}
+        for name, array in arrays.items():
+            if array is not None:
+                content = io.BytesIO()
+                np.save(content, array, allow_pickle=False)
+                write_atomically(folder / f"{name}.npy", content.getvalue())
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Sequences:
+        """Open a folder of `save` or `build_sequences`. Items stay on disk until they are used.
+
+        Raises:
+            InputError: a file is missing or damaged.
+        """
+        folder = Path(folder)
+        try:
+            tokens = np.load(folder / "tokens.npy", mmap_mode="r")
+            offsets = np.load(folder / "offsets.npy")
+            times = folder / "times.npy"
+            mapped = np.load(times, mmap_mode="r") if times.exists() else None
+            if tokens.dtype != np.int32 or offsets[-1] != len(tokens):
+                raise ValueError("the arrays do not fit together")
+        except (OSError, ValueError, EOFError, LookupError, SyntaxError) as error:
+            raise InputError(f"{folder} does not hold saved sequences: {error}") from error
+        users, items = (read_ids(folder / f"{name}.csv") for name in ("users", "items"))
+        return cls(tokens, offsets, users.to_numpy(), Vocabulary(items), mapped)
+
     @property
     def num_users(self) -> int:
         return len(self.users)
@@ -136,12 +182,12 @@ class Sequences:
 
     @property
     def num_interactions(self) -> int:
-        return len(self.tokens)
+        return len(self.tokens) if self.ends is None else int(self.lengths.sum())
 
     @property
     def lengths(self) -> np.ndarray:
         """(num_users,) how many items each user has."""
-        return np.diff(self.offsets)
+        return (self.offsets[1:] if self.ends is None else self.ends) - self.offsets[:-1]
 
     def __len__(self) -> int:
         return self.num_users
@@ -151,7 +197,7 @@ class Sequences:
         if not -len(self) <= index < len(self):
             raise IndexError(f"user {index} of {len(self)}")
         index %= len(self)
-        return self.tokens[self.offsets[index] : self.offsets[index + 1]]
+        return self.tokens[self.offsets[index] :][: self.lengths[index]]
 
     def __repr__(self) -> str:
         return (
@@ -161,11 +207,27 @@ class Sequences:
 
     def item_counts(self) -> np.ndarray:
         """(num_items + 2,) how often each token occurs; [PAD] and [MASK] have 0."""
-        return np.bincount(self.tokens, minlength=self.num_items + 2)
+        counts = np.zeros(self.num_items + 2, dtype=np.int64)
+        for block in self.blocks():
+            counts += np.bincount(block.tokens, minlength=len(counts))
+        return counts
+
+    def blocks(self) -> Iterator[Sequences]:
+        """Yield the users in groups of at most some ten million items, in memory, flat."""
+        if self.ends is None and self.num_interactions <= BLOCK:
+            yield self
+            return
+        edges = np.searchsorted(self.offsets, np.arange(BLOCK, self.offsets[-1], BLOCK))
+        for users in np.split(np.arange(self.num_users), np.unique(edges)):
+            if len(users):
+                yield self.select(users)
 
     def digest(self) -> str:
         """The SHA-256 of users, items and their order: equal data has an equal digest."""
-        digest = hashlib.sha256(self.tokens.tobytes() + self.offsets.tobytes())
+        digest = hashlib.sha256()
+        for block in self.blocks():
+            digest.update(block.tokens.tobytes())
+        digest.update(np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64).tobytes())
         for ids in (self.users, self.vocabulary.items):
             digest.update("\n".join(map(str, ids)).encode())
         return digest.hexdigest()
@@ -207,11 +269,16 @@ class Sequences:
             )
         known = self.lengths.copy()
         known[users] -= 2
-        train = self.select(np.arange(self.num_users), known)
-        last = self.offsets[1:][users] - 1
-        validation = self.select(users, known[users])
-        test = self.select(users, known[users] + 1)
+        last = self.offsets[:-1][users] + self.lengths[users] - 1
         short = self.num_users - len(users)
+        if isinstance(self.tokens, np.memmap) and not short:  # what is on disk stays there
+            train, validation, test = (
+                replace(self, ends=self.offsets[:-1] + self.lengths - held) for held in (2, 2, 1)
+            )
+        else:
+            train = self.select(np.arange(self.num_users), known)
+            validation = self.select(users, known[users])
+            test = self.select(users, known[users] + 1)
         return Split(
             train=train,
             validation=Holdout("validation", validation, self.tokens[last - 1], train, short),
@@ -292,6 +359,12 @@ class Holdout:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def sample(self, count: int, seed: int = 0) -> Holdout:
+        """Return some of the users, drawn at random: enough to choose epochs by, of millions."""
+        users = np.random.default_rng(seed).permutation(len(self))[:count]
+        users.sort()
+        return replace(self, histories=self.histories.select(users), targets=self.targets[users])
+
     def __repr__(self) -> str:
         return f"Holdout({self.name!r}, {len(self):,} users, {self.histories.num_items:,} items)"
 
@@ -337,6 +410,13 @@ def left_padded(
     index = stops[:, None] - back
     inside = index >= starts[:, None]
     return torch.where(inside, tokens[index.clamp(min=0)], PAD).long()
+
+
+def tensor_of(tokens: np.ndarray) -> torch.Tensor:
+    """A tensor over the same memory or file, which nobody will write to."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a mapped file is read-only
+        return torch.from_numpy(tokens)
 
 
 def _by_user_and_time(users: np.ndarray, times: np.ndarray | None) -> np.ndarray:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
 
 from .errors import InputError, did_you_mean
+from .files import write_atomically
 
 PAD = 0
 
@@ -80,3 +84,26 @@ class Vocabulary:
                 f"token {tokens[outside].flat[0]} is not an item; items are 1 … {self.num_items}."
             )
         return self.items.to_numpy()[tokens - 1]
+
+
+def write_ids(path: Path, ids: pd.Index) -> None:
+    """Write ids, a line each under the name of their type; raise InputError for other types."""
+    if not (isinstance(ids[0], str) or pd.api.types.is_numeric_dtype(ids)):
+        raise InputError(f"ids like {ids[0]!r} cannot be saved; ids must be texts or numbers.")
+    text = io.StringIO()
+    name = "str" if isinstance(ids[0], str) else "number"
+    pd.DataFrame({name: ids}).to_csv(text, index=False, lineterminator="\n")
+    write_atomically(path, text.getvalue().encode("utf-8"))
+
+
+def read_ids(path: Path) -> pd.Index:
+    """Read what `write_ids` wrote; raise InputError if it is absent or damaged."""
+    try:
+        table = pd.read_csv(path, keep_default_na=False, dtype={"str": str}, lineterminator="\n")
+        (name,) = table.columns
+        ids = pd.Index(table[name])
+        if name not in ("str", "number") or (name == "number") != (ids.dtype.kind in "iu"):
+            raise ValueError(f"it holds {name!r}")
+        return ids
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is missing or damaged: {error}") from error

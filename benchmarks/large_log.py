@@ -1,0 +1,100 @@
+"""What a log costs that does not fit into memory: to build its sequences, and to begin training.
+
+    python benchmarks/large_log.py --rows 200000000 --scratch /where/there/is/room --output x.json
+
+Writes a synthetic Parquet log (users of 100 interactions on average, items by a power law), builds
+the sequences in a process of its own, and trains on them for some steps in another; reports the
+time and the peak memory of each. Memory that holds pages of mapped files counts as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+ITEMS, PER_USER = 100_000, 100
+
+
+def generate(rows: int, folder: Path) -> None:
+    """A log in Parquet, written by DuckDB."""
+    import duckdb
+
+    duckdb.connect().execute(
+        f"COPY (SELECT (random() * {rows // PER_USER})::INTEGER AS user_id, "
+        f"(pow(random(), 3) * {ITEMS})::INTEGER AS item_id, "
+        f"(1.6e9 + random() * 1e8)::BIGINT AS timestamp FROM range({rows})) "
+        f"TO '{folder / 'log.parquet'}' (FORMAT parquet)"
+    )
+
+
+def build(rows: int, folder: Path) -> None:
+    from bert4rec import build_sequences
+
+    build_sequences(folder / "log.parquet", folder / "sequences", memory="2GB")
+
+
+def begin_training(rows: int, folder: Path) -> None:
+    """Open, split, and take 20 steps."""
+    from functools import partial
+    from itertools import islice
+
+    from bert4rec import BERT4Rec, ClozeBatches, Sequences, get_preset
+    from bert4rec.losses import SampledLoss
+    from bert4rec.training import _Run
+
+    split = Sequences.open(folder / "sequences").leave_one_out()
+    preset = get_preset("ml-1m", loss="sampled-softmax")
+    model = BERT4Rec(preset.model_config(split.train.num_items)).train()
+    batches = ClozeBatches(split.train, 100, 128, 0.3)
+    run = _Run(model, preset.training, 1000, "")
+    loss = partial(
+        model.loss, loss=SampledLoss("sampled-softmax", split.train.item_counts(), 256, 0.75)
+    )
+    for inputs, labels in islice(batches.epoch(1), 20):
+        run.update(loss(inputs, labels))
+
+
+STAGES = {"generate": generate, "build": build, "begin training": begin_training}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=200_000_000)
+    parser.add_argument("--scratch", type=Path, required=True, help="a folder with room")
+    parser.add_argument("--output", type=Path, help="a JSON file for the figures")
+    parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.scratch.mkdir(parents=True, exist_ok=True)
+    if options.stage:
+        started = time.perf_counter()
+        STAGES[options.stage](options.rows, options.scratch)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print("\n" + json.dumps({"seconds": time.perf_counter() - started, "peak_memory_mb": peak}))
+        return
+    from training_speed import machine
+
+    record = {"machine": machine("cpu"), "rows": options.rows, "results": {}}
+    print("| | seconds | peak memory, MB |\n| --- | ---: | ---: |")
+    for stage in STAGES:
+        command = [sys.executable, __file__, "--rows", str(options.rows), "--stage", stage]
+        done = subprocess.run(
+            [*command, "--scratch", str(options.scratch)], capture_output=True, text=True
+        )
+        if done.returncode:
+            sys.exit(f"{stage} failed:\n{done.stderr}")
+        row = json.loads(done.stdout.strip().splitlines()[-1])
+        record["results"][stage] = row
+        print(f"| {stage} | {row['seconds']:.0f} | {row['peak_memory_mb']:,.0f} |", flush=True)
+        if options.output:
+            options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
