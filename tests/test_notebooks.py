@@ -42,6 +42,7 @@ def test_the_series_is_complete():
         "05_evaluate",
         "06_recommend",
         "07_your_own_data",
+        "09_scale_up",
     ]
 
 
