@@ -35,7 +35,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -77,7 +77,7 @@ def _finish(folder: Path) -> None:
             new.unlink(missing_ok=True)  # written by a killed process, but never committed
         (folder / COMMITTED).unlink(missing_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -85,7 +85,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
 @contextlib.contextmanager
@@ -108,7 +108,7 @@ def locked(folder: Path) -> Iterator[None]:
             f"another process is training into {folder}. Wait for it, or choose another folder."
         ) from error
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     for left in folder.glob(".*.*"):  # half written by a process that was killed
         if left.name.rpartition(".")[2].isdecimal():
             left.unlink(missing_ok=True)
@@ -118,7 +118,8 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _unwritable(path: Path, error: OSError) -> InputError:
+def unwritable(path: Path, error: OSError) -> InputError:
+    """The error for a path that cannot be written to."""
     return InputError(
         f"{path} cannot be written: {error.strerror or error}. What was there is untouched. Free "
         "space, change its permissions, or choose another folder."

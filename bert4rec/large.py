@@ -8,6 +8,7 @@ The tokens stay in a file that is mapped into memory: a batch reads the windows 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError
-from .files import make_folder
+from .files import make_folder, unwritable
 from .interactions import find_columns
 from .vocabulary import write_ids
 
@@ -66,6 +67,8 @@ def build_sequences(
             _build(base, str(files), folder, (user, item, time), min_item_count)
     except duckdb.Error as error:
         raise InputError(f"{files}: {str(error).splitlines()[0]}") from error
+    except OSError as error:
+        raise unwritable(folder, error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -125,18 +128,17 @@ def _write(base, source: str, quoted: dict, folder: Path, offsets: np.ndarray) -
         f"JOIN items USING (i) JOIN users USING (u) "
         f"ORDER BY place, {'t, ' if time else ''} place_in_file"
     )
-    total = int(offsets[-1])
-    files = {"tokens": np.int32} | ({"times": dtype} if time else {})
-    arrays = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (total,))
-        for name, dtype in files.items()
-    }
-    begin = 0
-    while len(piece := rows.fetch_df_chunk(ROWS // 2048)):  # a chunk has 2,048 rows
-        stop = begin + len(piece)
-        arrays["tokens"][begin:stop] = piece["token"]
-        if time:
-            arrays["times"][begin:stop] = piece["t"]
-        begin = stop
-    for array in arrays.values():
-        array.flush()
+    columns = {"tokens": ("token", np.int32)} | ({"times": ("t", dtype)} if time else {})
+    with contextlib.ExitStack() as stack:
+        files = {}
+        for name, (_, kind) in columns.items():
+            files[name] = stack.enter_context((folder / f"{name}.npy").open("wb"))
+            header = {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(kind)),
+                "fortran_order": False,
+                "shape": (int(offsets[-1]),),
+            }
+            np.lib.format.write_array_header_1_0(files[name], header)
+        while len(piece := rows.fetch_df_chunk(ROWS // 2048)):  # a chunk has 2,048 rows
+            for name, (column, kind) in columns.items():
+                files[name].write(piece[column].to_numpy(kind).tobytes())

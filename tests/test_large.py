@@ -49,6 +49,15 @@ def test_it_is_what_memory_gives(tmp_path, rows, text, timed, suffix):
     assert same(Sequences.open(tmp_path / "out"), Sequences.from_interactions(log))
 
 
+@pytest.mark.parametrize("kind", ["datetime64[ns]", "datetime64[ms]", "float64", "int32"])
+def test_times_of_any_type(tmp_path, kind):
+    times = pd.Series([5, 3, 4, 1, 2, 2]).astype(kind)
+    log = pd.DataFrame({"user": [1, 1, 1, 2, 2, 2], "item": [1, 2, 3, 4, 5, 6], "time": times})
+    log.to_parquet(tmp_path / "log.parquet")
+    build_sequences(tmp_path / "log.parquet", tmp_path / "out")
+    assert same(Sequences.open(tmp_path / "out"), Sequences.from_interactions(log))
+
+
 @pytest.fixture
 def built(tmp_path):
     log = make_log(num_users=40)
