@@ -310,10 +310,10 @@ class Sequences:
                 "validation_share + test_share must be below 1, not "
                 f"{validation_share + test_share}."
             )
-        ordered = np.sort(self.times)
+        ordered, count = np.sort(self.times), len(self.times)
         moments = [
-            ordered[int(len(ordered) * (1 - test_share - validation_share))],
-            ordered[int(len(ordered) * (1 - test_share))],
+            ordered[min(count - 1, int(count * (1 - share)))]
+            for share in (test_share + validation_share, test_share)
         ]
         before = [np.concatenate([[0], np.cumsum(self.times < moment)]) for moment in moments]
         # how many of each user's items lie before each moment
