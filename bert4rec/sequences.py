@@ -312,8 +312,8 @@ class Sequences:
             )
         ordered, count = np.sort(self.times), len(self.times)
         moments = [
-            ordered[min(count - 1, int(count * (1 - share)))]
-            for share in (test_share + validation_share, test_share)
+            ordered[min(count - 1, int(count * before))]
+            for before in (1 - test_share - validation_share, 1 - test_share)
         ]
         before = [np.concatenate([[0], np.cumsum(self.times < moment)]) for moment in moments]
         # how many of each user's items lie before each moment
