@@ -1,6 +1,6 @@
 """Several processes as one: what `torchrun` starts, each with a share of every batch.
 
-    torchrun --nproc-per-node=2 -m bert4rec train …
+    torchrun --standalone --nproc-per-node=2 -m bert4rec train …
 
 All processes draw the same batches and each takes every n-th row, so users are seen once per epoch
 and the batches are those of a single process. Without torchrun nothing here does anything.
@@ -60,8 +60,11 @@ def shared_loss(
     """
     if count() == 1:
         return loss
-    # a table that no batch uses, as that of segments, gets no gradient anywhere
-    parallel = nn.parallel.DistributedDataParallel(_Loss(model, loss), find_unused_parameters=True)
+    # the table of segments, if there is one, may get no gradient anywhere
+    unused = model.config.num_segments > 0
+    parallel = nn.parallel.DistributedDataParallel(
+        _Loss(model, loss), find_unused_parameters=unused
+    )
 
     def part(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         mine = slice(rank(), None, count())

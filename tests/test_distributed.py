@@ -35,7 +35,9 @@ sys.exit(cli.main(sys.argv[1:]))
 def run(*command, processes=0):
     start = [sys.executable]
     if processes:
-        start += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+        # standalone: a port of its own, so that two jobs can run at once
+        start += ["-m", "torch.distributed.run", "--standalone"]
+        start += [f"--nproc-per-node={processes}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
         [*start, *map(str, command)], capture_output=True, text=True, env=environment, timeout=300
