@@ -8,6 +8,7 @@ and the batches are those of a single process. Without torchrun nothing here doe
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable
 
@@ -24,6 +25,13 @@ def start() -> None:
         if cuda:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("nccl" if cuda else "gloo")
+        # left to the interpreter's end, gloo's threads at times abort the process
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def count() -> int:
