@@ -9,6 +9,7 @@ and the batches are those of a single process. Without torchrun nothing here doe
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 from collections.abc import Callable
 
@@ -31,6 +32,7 @@ def start() -> None:
 
 def _leave() -> None:
     if dist.is_initialized():
+        gc.collect()  # a wrapped model holds on to the group
         dist.destroy_process_group()
 
 
