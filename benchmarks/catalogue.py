@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
+
+from processes import answer, ask, peak_memory_mb
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -27,15 +27,12 @@ SIZES = (10_000, 100_000, 1_000_000)
 
 def measure(loss: str, num_items: int, steps: int, device: str) -> dict:
     """Train a model on random sequences for some steps."""
-    from functools import partial
-
     import numpy as np
     import torch
 
     from bert4rec import BERT4Rec, ClozeBatches, Sequences, Vocabulary, get_preset
     from bert4rec.devices import keep_freed_memory, pick_device
-    from bert4rec.losses import SampledLoss
-    from bert4rec.training import _Run
+    from bert4rec.training import _Run, loss_function
 
     keep_freed_memory()
     users, length = 256, 200
@@ -52,9 +49,7 @@ def measure(loss: str, num_items: int, steps: int, device: str) -> dict:
     model = BERT4Rec(preset.model_config(num_items)).to(device).train()
     batches = ClozeBatches(sequences, length, 128, preset.training.mask_prob, device=device)
     run = _Run(model, preset.training, 1000, "")
-    loss_of = model.loss
-    if loss != "cross-entropy":
-        loss_of = partial(model.loss, loss=SampledLoss(loss, sequences.item_counts(), 256, 0.75))
+    loss_of = loss_function(model, sequences, preset.training)
     seconds = []
     epoch = 0
     warmup = 2 if steps > 1 else 0
@@ -68,7 +63,7 @@ def measure(loss: str, num_items: int, steps: int, device: str) -> dict:
             seconds.append(time.perf_counter() - started)
             if len(seconds) == steps + warmup:
                 break
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory_mb()
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated() / 2**20
     return {"seconds": median(seconds[warmup:]), "peak_memory_mb": peak}
@@ -85,7 +80,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         loss, size = options.one
-        print("\n" + json.dumps(measure(loss, int(size), options.steps, options.device)))
+        answer(measure(loss, int(size), options.steps, options.device))
         return
     from training_speed import machine
 
@@ -95,13 +90,10 @@ def main() -> None:
         for size in options.sizes:
             # the whole catalogue's logits take minutes a step at a million items
             steps = 1 if loss == "cross-entropy" and size > 100_000 else options.steps
-            command = [sys.executable, __file__, "--one", loss, str(size), "--steps", str(steps)]
-            done = subprocess.run(
-                [*command, "--device", options.device], capture_output=True, text=True
-            )
-            if done.returncode:
-                sys.exit(f"{loss} at {size:,} items failed:\n{done.stderr}")
-            row = json.loads(done.stdout.strip().splitlines()[-1])
+            row = ask(
+                f"{loss} at {size:,} items", __file__,
+                "--one", loss, size, "--steps", steps, "--device", options.device,
+            )  # fmt: skip
             record["results"].append({"loss": loss, "items": size, **row})
             print(
                 f"| {loss} | {size:,} | {row['seconds']:.2f} | {row['peak_memory_mb']:,.0f} |",

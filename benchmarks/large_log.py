@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+from processes import answer, ask, peak_memory_mb
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -42,21 +42,17 @@ def build(rows: int, folder: Path) -> None:
 
 def begin_training(rows: int, folder: Path) -> None:
     """Open, split, and take 20 steps."""
-    from functools import partial
     from itertools import islice
 
     from bert4rec import BERT4Rec, ClozeBatches, Sequences, get_preset
-    from bert4rec.losses import SampledLoss
-    from bert4rec.training import _Run
+    from bert4rec.training import _Run, loss_function
 
     split = Sequences.open(folder / "sequences").leave_one_out()
     preset = get_preset("ml-1m", loss="sampled-softmax")
     model = BERT4Rec(preset.model_config(split.train.num_items)).train()
     batches = ClozeBatches(split.train, 100, 128, 0.3)
     run = _Run(model, preset.training, 1000, "")
-    loss = partial(
-        model.loss, loss=SampledLoss("sampled-softmax", split.train.item_counts(), 256, 0.75)
-    )
+    loss = loss_function(model, split.train, preset.training)
     for inputs, labels in islice(batches.epoch(1), 20):
         run.update(loss(inputs, labels))
 
@@ -75,21 +71,17 @@ def main() -> None:
     if options.stage:
         started = time.perf_counter()
         STAGES[options.stage](options.rows, options.scratch)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print("\n" + json.dumps({"seconds": time.perf_counter() - started, "peak_memory_mb": peak}))
+        seconds = time.perf_counter() - started
+        answer({"seconds": seconds, "peak_memory_mb": peak_memory_mb()})
         return
     from training_speed import machine
 
     record = {"machine": machine("cpu"), "rows": options.rows, "results": {}}
     print("| | seconds | peak memory, MB |\n| --- | ---: | ---: |")
     for stage in STAGES:
-        command = [sys.executable, __file__, "--rows", str(options.rows), "--stage", stage]
-        done = subprocess.run(
-            [*command, "--scratch", str(options.scratch)], capture_output=True, text=True
+        row = ask(
+            stage, __file__, "--stage", stage, "--rows", options.rows, "--scratch", options.scratch
         )
-        if done.returncode:
-            sys.exit(f"{stage} failed:\n{done.stderr}")
-        row = json.loads(done.stdout.strip().splitlines()[-1])
         record["results"][stage] = row
         print(f"| {stage} | {row['seconds']:.0f} | {row['peak_memory_mb']:,.0f} |", flush=True)
         if options.output:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
+
+from processes import answer, ask, peak_memory_mb
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -126,21 +126,17 @@ def main() -> None:
     options = parser.parse_args()
     if options.task:
         result = TASKS[options.task](options.data)
-        result["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print("\n" + json.dumps(result))
+        answer(result | {"peak_memory_mb": peak_memory_mb()})
         return
     from training_speed import machine
 
     record = {"machine": machine("cpu"), "rounds": options.rounds, "results": {}}
     print("| | seconds | peak memory, MB |\n| --- | ---: | ---: |")
     for task in TASKS:
-        command = [sys.executable, __file__, "--data", options.data, "--task", task]
-        runs = []
-        for _ in range(options.rounds):
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                sys.exit(f"{task} failed:\n{done.stderr}")
-            runs.append(json.loads(done.stdout.strip().splitlines()[-1]))
+        runs = [
+            ask(task, __file__, "--data", options.data, "--task", task)
+            for _ in range(options.rounds)
+        ]
         row = {key: median(run[key] for run in runs) for key in runs[0]}
         record["results"][task] = row
         print(f"| {task} | {row['seconds']:.2f} | {row['peak_memory_mb']:,.0f} |", flush=True)

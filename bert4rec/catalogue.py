@@ -16,11 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .errors import InputError, closest
+from .errors import InputError, closest, question
 from .interactions import known_column
-from .vocabulary import PAD, Vocabulary
-
-FILE = "vocabulary.csv"
+from .vocabulary import PAD, Vocabulary, kind_of_ids
 
 
 class Catalogue:
@@ -91,10 +89,7 @@ class Catalogue:
             token = PAD
         if token == PAD:
             near = self.suggest(entry) if isinstance(entry, str) else []
-            raise InputError(
-                f"no item is called {entry!r}."
-                + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
-            )
+            raise InputError(f"no item is called {entry!r}." + question(near))
         return token
 
     def suggest(self, text: object, count: int = 3) -> list[str]:
@@ -114,16 +109,7 @@ class Catalogue:
     def to_csv(self) -> bytes:
         """The content of vocabulary.csv; raise InputError if the ids are no texts or numbers."""
         items = self.vocabulary.items
-        if isinstance(items[0], str):
-            kinds = "str"
-        elif pd.api.types.is_numeric_dtype(items):
-            kinds = "number"
-        else:
-            raise InputError(
-                f"ids like {items[0]!r} cannot be saved; ids must be texts or numbers. Convert "
-                "them before training: interactions[column].astype(str)."
-            )
-        table = {"item": items, "type": kinds, "title": self.titles}
+        table = {"item": items, "type": kind_of_ids(items), "title": self.titles}
         if self.counts is not None:
             table["interactions"] = np.asarray(self.counts)[1:-1].astype(np.int64)
         text = io.StringIO()
@@ -137,19 +123,13 @@ class Catalogue:
         try:
             # what pandas would take for a missing value ("NA", "None") is a title here
             table = pd.read_csv(
-                path, keep_default_na=False, dtype={"title": str, "type": str}, lineterminator="\n",
-                encoding_errors="surrogatepass",
+                path, keep_default_na=False, lineterminator="\n", encoding_errors="surrogatepass",
+                dtype=dict.fromkeys(("item", "title", "type"), str),
             )  # fmt: skip
-            as_text = (table["type"] == "str").any()
-            if as_text:  # 007 is no number
-                ids = pd.read_csv(
-                    path, keep_default_na=False, dtype=str, usecols=["item"], lineterminator="\n",
-                    encoding_errors="surrogatepass",
-                )  # fmt: skip
-                items = ids["item"].to_numpy(object)
-            else:
-                items = table["item"].to_numpy()
-                if items.dtype == object:
+            items = table["item"].to_numpy(object)
+            if not (table["type"] == "str").any():  # of texts, 007 is no number
+                items = pd.to_numeric(items)
+                if items.dtype.kind not in "iuf" or np.isnan(items).any():
                     raise ValueError("an item is not a number")
             counts = None
             if "interactions" in table:

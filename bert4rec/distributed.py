@@ -13,7 +13,6 @@ import gc
 import os
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -90,25 +89,10 @@ def shared_loss(
 
 
 def total(value: torch.Tensor) -> torch.Tensor:
-    """The sum of a number over all processes."""
-    if count() > 1:
-        value = value.clone()
-        dist.all_reduce(value)
-    return value
-
-
-def merge(values: np.ndarray, mine: np.ndarray) -> np.ndarray:
-    """Put together an array of which each process has filled its own places.
-
-    Args:
-        values: any shape, of whole numbers or booleans.
-        mine: bool of the first dimension: the places that this process filled.
-    """
+    """The sum of a tensor over all processes, where it was."""
     if count() == 1:
-        return values
-    known = np.where(mine.reshape(-1, *[1] * (values.ndim - 1)), values, 0).astype(np.int64)
-    together = torch.from_numpy(known)
-    if dist.get_backend() == "nccl":  # which talks between GPUs only
-        together = together.cuda()
+        return value
+    # NCCL talks between GPUs only
+    together = value.clone().cuda() if dist.get_backend() == "nccl" else value.clone()
     dist.all_reduce(together)
-    return together.cpu().numpy().astype(values.dtype)
+    return together.to(value.device)

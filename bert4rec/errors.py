@@ -23,5 +23,9 @@ def closest(name: object, known: Iterable[object], count: int = 3) -> list[str]:
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
     """Return `" Did you mean 'a' or 'b'?"` for the closest known names, or an empty string."""
-    near = closest(name, known)
+    return question(closest(name, known))
+
+
+def question(near: list[str]) -> str:
+    """Return `" Did you mean 'a' or 'b'?"`, or an empty string for no names."""
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -296,18 +296,12 @@ def rank_targets(
     scorer: Scorer, holdout: Holdout, negatives: Negatives | None = None, batch_size: int = 256
 ) -> Ranks:
     """Rank each target against all unseen items, or against the given negatives."""
-    above = np.empty(len(holdout), dtype=np.int64)
-    tied = np.empty(len(holdout), dtype=np.int64)
+    above = np.zeros(len(holdout), dtype=np.int64)
+    tied = np.zeros(len(holdout), dtype=np.int64)
     recommended = np.zeros(holdout.histories.num_items + 2, dtype=bool)
-    # users with histories of similar length share a batch, so little is computed for padding
-    order = np.argsort(holdout.histories.lengths, kind="stable")
-    batch_size = max(1, min(batch_size, SCORES // len(recommended)))
-    mine = np.zeros(len(holdout), dtype=bool)
+    batches = by_length(holdout.histories, batch_size)
     # of several processes each takes every n-th batch: the batches are those of a single one
-    first, step = distributed.rank() * batch_size, distributed.count() * batch_size
-    for begin in range(first, len(order), step):
-        users = order[begin : begin + batch_size]
-        mine[users] = True
+    for users in batches[distributed.rank() :: distributed.count()]:
         scores = score_histories(scorer, holdout.histories, users)
         targets = torch.from_numpy(holdout.targets[users]).long().to(scores.device)[:, None]
         target_scores = scores.gather(1, targets)
@@ -324,10 +318,22 @@ def rank_targets(
             candidates = torch.cat([target_scores, scores.gather(1, drawn)], dim=1)
         above[users] = (candidates > target_scores).sum(dim=1).cpu().numpy()
         tied[users] = (candidates == target_scores).sum(dim=1).cpu().numpy()
-    above, tied = (distributed.merge(values, mine) for values in (above, tied))
-    recommended = distributed.merge(recommended, np.ones(len(recommended), dtype=bool))
-    coverage = None if negatives else float(recommended.sum() / holdout.histories.num_items)
+    above, tied, recommended = (
+        distributed.total(torch.from_numpy(values).long()).numpy()
+        for values in (above, tied, recommended)
+    )
+    coverage = None if negatives else float((recommended > 0).sum() / holdout.histories.num_items)
     return Ranks(above, tied, coverage)
+
+
+def by_length(histories: Sequences, batch_size: int) -> list[np.ndarray]:
+    """Group users, by position, into batches of histories of similar length: little is padding.
+
+    A batch is smaller than `batch_size` where the scores of so many would not fit.
+    """
+    order = np.argsort(histories.lengths, kind="stable")
+    size = max(1, min(batch_size, SCORES // (histories.num_items + 2)))
+    return [order[begin : begin + size] for begin in range(0, len(order), size)]
 
 
 def score_histories(scorer: Scorer, histories: Sequences, users: np.ndarray) -> torch.Tensor:

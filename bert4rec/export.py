@@ -56,11 +56,13 @@ def to_onnx(model: BERT4Rec, path: str | Path) -> None:
         # what the exporter says about itself
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
-        program = torch.onnx.export(
-            scoring, (example,), dynamo=True, verbose=False, dynamic_shapes=shapes,
-            input_names=["histories"], output_names=["scores"],
-        )  # fmt: skip
-        logging.disable(logging.NOTSET)
+        try:
+            program = torch.onnx.export(
+                scoring, (example,), dynamo=True, verbose=False, dynamic_shapes=shapes,
+                input_names=["histories"], output_names=["scores"],
+            )  # fmt: skip
+        finally:
+            logging.disable(logging.NOTSET)
     content = io.BytesIO()
     program.save(content)
     write_atomically(path, content.getvalue())

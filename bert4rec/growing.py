@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .model import BERT4Rec
+from .model import BERT4Rec, log_shares
 from .neighbours import near_pairs
 from .sequences import Sequences
 
@@ -32,7 +32,7 @@ def grown(model: BERT4Rec, sequences: Sequences) -> BERT4Rec:
     """
     old, count = model.config.num_items, sequences.num_items
     larger = BERT4Rec(replace(model.config, num_items=count)).to(model.device).eval()
-    counts = torch.from_numpy(sequences.item_counts())
+    counts = sequences.item_counts()
     mixture = _near_old_items(sequences, old).to(model.device)
     alone = mixture.sum(dim=1).to_dense() == 0
     weights, target = model.state_dict(), larger.state_dict()
@@ -45,8 +45,8 @@ def grown(model: BERT4Rec, sequences: Sequences) -> BERT4Rec:
         target[name][-1] = value[-1]
         items = value[1 : old + 1]
         if value.ndim == 1:
-            share = ((counts + 0.5) / (counts + 0.5).sum()).log().float().to(value.device)
-            seen = counts[1 : old + 1].to(value.device) > 0
+            share = log_shares(counts).to(value.device)
+            seen = torch.from_numpy(counts[1 : old + 1] > 0).to(value.device)
             level = (items - share[1 : old + 1])[seen].mean() if seen.any() else items.mean()
             target[name][old + 1 : -1] = level + share[old + 1 : -1]
         else:

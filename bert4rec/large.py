@@ -34,9 +34,10 @@ def build_sequences(
 ) -> None:
     """Write the sequences of a log into a folder, for `Sequences.open`.
 
-    The log is read twice: to number users and items, and sorted by user and time, ties in the
-    order of the file, to write the tokens. Users with fewer than 3 interactions are left out, so
-    that `leave_one_out` holds out the same of everybody and copies nothing.
+    The log is read four times: to look for gaps, to number the items and then the users, and
+    sorted by user and time, ties in the order of the file, to write the tokens. Users with fewer
+    than 3 interactions are left out, so that `leave_one_out` holds out the same of everybody and
+    copies nothing.
 
     Args:
         files: a Parquet or CSV file, or several by a pattern, as "log/*.parquet".
@@ -58,9 +59,9 @@ def build_sequences(
     folder = Path(folder)
     scratch = folder / ".duckdb"
     make_folder(scratch)
-    for name in ("offsets", "times"):  # half built it must not look like what was there before
-        (folder / f"{name}.npy").unlink(missing_ok=True)
     try:
+        for name in ("offsets", "times"):  # half built it must not look like what was there before
+            (folder / f"{name}.npy").unlink(missing_ok=True)
         with duckdb.connect(str(scratch / "work.db")) as base:
             base.execute("SET memory_limit = ?", [memory])
             base.execute("SET temp_directory = ?", [str(scratch)])
@@ -80,10 +81,10 @@ def _build(base, files: str, folder: Path, columns: tuple, min_item_count: int) 
     user, item, time = find_columns(pd.DataFrame(columns=names), *columns)
     chosen = {"u": user, "i": item} | ({"t": time} if time else {})
     quoted = {short: '"' + name.replace('"', '""') + '"' for short, name in chosen.items()}
-    for name, column in zip(chosen.values(), quoted.values(), strict=True):
-        missing = base.execute(f"SELECT count(*) FROM {source} WHERE {column} IS NULL").fetchone()[
-            0
-        ]
+    gaps = ", ".join(f"count(*) - count({column})" for column in quoted.values())
+    for name, missing in zip(
+        chosen.values(), base.execute(f"SELECT {gaps} FROM {source}").fetchone(), strict=True
+    ):
         if missing:
             raise InputError(
                 f"column {name!r} of {files} has {missing:,} missing values. Drop those rows first."

@@ -164,9 +164,8 @@ class BERT4Rec(nn.Module):
         Args:
             counts: (num_items + 2,) occurrences of each token, as `Sequences.item_counts`.
         """
-        share = (counts + 0.5) / (counts + 0.5).sum()  # an item never seen must not be impossible
         with torch.no_grad():
-            self.out.bias.copy_(torch.from_numpy(np.log(share)).float())
+            self.out.bias.copy_(log_shares(counts))
 
     def start_at_neighbours(self, vectors: torch.Tensor) -> None:
         """Start the item embeddings at vectors that tell which items stand near each other.
@@ -259,6 +258,12 @@ class BERT4Rec(nn.Module):
                 f"are items, {self.config.mask_token} is [MASK]"
                 + (" and may not stand in a history." if highest < self.config.mask_token else ".")
             )
+
+
+def log_shares(counts: np.ndarray) -> torch.Tensor:
+    """The log of each token's share of all occurrences, float32."""
+    share = (counts + 0.5) / (counts + 0.5).sum()  # an item never seen must not be impossible
+    return torch.from_numpy(np.log(share)).float()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import torch
 
 from .catalogue import Catalogue
 from .errors import InputError
-from .evaluation import SCORES, hide_seen, score_histories
+from .evaluation import by_length, hide_seen, score_histories
 from .model import BERT4Rec
 from .sequences import Sequences
 from .vocabulary import PAD, Vocabulary
@@ -102,11 +102,7 @@ def best_items(
     tokens = np.zeros((len(histories), k), dtype=np.int64)
     scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
     banned = ~allowed.to(model.device)
-    # histories of similar length share a batch, so little is computed for padding
-    order = np.argsort(histories.lengths, kind="stable")
-    size = max(1, min(BATCH, SCORES // len(allowed)))
-    for begin in range(0, len(order), size):
-        users = order[begin : begin + size]
+    for users in by_length(histories, BATCH):
         found = score_histories(model, histories, users)
         empty = histories.lengths[users] == 0
         if empty.any() and catalogue.counts is not None:

@@ -6,11 +6,11 @@ and metrics.json, if the model was evaluated.
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,12 @@ import torch
 
 from . import distributed
 from .baselines import ItemTransitions
-from .catalogue import Catalogue
+from .catalogue import Catalogue, item_titles
 from .errors import InputError
 from .evaluation import Negatives, Report, Scorer, evaluate, score_histories
-from .files import CONFIG, VOCABULARY, make_folder, model_folder, read_config, stored
+from .files import CONFIG, VOCABULARY, model_folder, read_config, stored
 from .growing import grown
-from .interactions import find_columns
+from .interactions import find_columns, id_codes
 from .model import BERT4Rec
 from .presets import Preset, get_preset
 from .ranking import allowed_tokens, best_items, entries_of, flat_histories, read_histories
@@ -289,7 +289,7 @@ class Recommender:
             InputError: the log, a setting or the folder cannot be used; nothing was trained.
             FloatingPointError: see `train`.
         """
-        begun = _clock()
+        begun = perf_counter()
         preset = get_preset(preset, **changes)
         preset.model_config(1)  # a bad value is said before anything is read
         if output is not None and stored(output, CONFIG).exists() and not (resume or overwrite):
@@ -356,7 +356,7 @@ class Recommender:
             InputError: as in `fit`; or the ids are of another type. This recommender is then
                 what it was.
         """
-        begun = _clock()
+        begun = perf_counter()
         gentle = replace(
             self.training,
             epochs=3,
@@ -366,16 +366,16 @@ class Recommender:
             start_at_neighbours=0,
         )
         training = get_preset(Preset("", {}, gentle), **changes).training
+        user, item, time = find_columns(interactions, user, item, time)
         known = self.vocabulary.items
-        sequences = Sequences.from_interactions(interactions, user, item, time)
-        found = sequences.vocabulary.items
-        if isinstance(found[0], str) != isinstance(known[0], str):
+        codes, found = id_codes(interactions[item], item)
+        if len(found) and isinstance(found[0], str) != isinstance(known[0], str):
             raise InputError(
                 f"the new items are called like {found.tolist()[0]!r}, the known ones like "
                 f"{known.tolist()[0]!r}. "
                 "Convert the new ids: interactions[column].astype(…)."
             )
-        often = sequences.item_counts()[1:-1] >= min_item_count
+        often = np.bincount(codes, minlength=len(found)) >= min_item_count
         vocabulary = Vocabulary(known.append(found[often & ~found.isin(known)]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # rare new items are left out, as was asked for
@@ -387,13 +387,10 @@ class Recommender:
         counts = split.train.item_counts()
         if self.catalogue.counts is not None:
             counts[: len(known) + 1] += self.catalogue.counts[:-1]
-        titles = pd.DataFrame({"item": known, "title": self.titles})
-        fresh = Catalogue(vocabulary, items).titles[len(known) :]
-        titles = pd.concat(
-            [titles, pd.DataFrame({"item": vocabulary.items[len(known) :], "title": fresh})]
-        )
+        titles = self.titles + item_titles(vocabulary, items)[len(known) :]
+        table = pd.DataFrame({"item": vocabulary.items, "title": titles})
         self._train(
-            model, Catalogue(vocabulary, titles, counts), sequences, split, training, output,
+            model, Catalogue(vocabulary, table, counts), sequences, split, training, output,
             log_dir, resume, progress, {"updated": True}, begun,
         )  # fmt: skip
         return self.history
@@ -402,9 +399,7 @@ class Recommender:
         self, model, catalogue, sequences, split, training, output, log_dir, resume, progress,
         data, begun,
     ) -> None:  # fmt: skip
-        files = {VOCABULARY: catalogue.to_csv()}
-        if output is not None:
-            make_folder(Path(output))
+        files = {} if output is None else {VOCABULARY: catalogue.to_csv()}
         # an update is gentler; the next one starts from the settings of the first training again
         extra = {"data": data, "training": asdict(self.training)}
         history = train(model, split, training, output, log_dir, resume, progress, files, extra)
@@ -415,7 +410,7 @@ class Recommender:
             if distributed.rank() == 0:
                 write_record(
                     Path(output), model, training, history, self.report, sequences, split, data,
-                    _clock() - begun,
+                    perf_counter() - begun,
                 )  # fmt: skip
 
     # ------------------------------------------------------------------ files
@@ -471,7 +466,3 @@ def _training_of(config: dict) -> TrainingConfig:
         raise InputError(
             f"{CONFIG} is damaged: its training settings are wrong: {error}"
         ) from error
-
-
-def _clock() -> float:
-    return time.perf_counter()

@@ -11,7 +11,7 @@ import functools
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from .model import BERT4Rec
 from .neighbours import neighbour_vectors
 from .optimizers import Muon
 from .progress import Reporter, new_run_folder
-from .sequences import Split
+from .sequences import Sequences, Split
 
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.json"
 
@@ -243,13 +243,7 @@ def _train(
             model.start_at_neighbours(vectors)
     if distributed.rank() > 0:  # dropout of its own, also when resumed
         torch.manual_seed(config.seed + run.step + 7919 * distributed.rank())
-    loss_of = torch.compile(model.loss, dynamic=True) if config.compile else model.loss
-    if config.loss != "cross-entropy":
-        sampled = SampledLoss(
-            config.loss, split.train.item_counts(), config.num_negatives, config.calibration
-        )
-        loss_of = functools.partial(loss_of, loss=sampled)
-    loss_of = distributed.shared_loss(model, loss_of, IGNORE)
+    loss_of = distributed.shared_loss(model, loss_function(model, split.train, config), IGNORE)
 
     if log_dir is None:
         history.log_dir = None
@@ -302,6 +296,19 @@ def _train(
             run.sparse(False)
             model.eval()
     return history
+
+
+def loss_function(
+    model: BERT4Rec, sequences: Sequences, config: TrainingConfig
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Return the loss that a config names, as a function of inputs and labels."""
+    loss_of = torch.compile(model.loss, dynamic=True) if config.compile else model.loss
+    if config.loss == "cross-entropy":
+        return loss_of
+    sampled = SampledLoss(
+        config.loss, sequences.item_counts(), config.num_negatives, config.calibration
+    )
+    return functools.partial(loss_of, loss=sampled)
 
 
 def _validations_since_best(history: History) -> int:

@@ -86,13 +86,22 @@ class Vocabulary:
         return self.items.to_numpy()[tokens - 1]
 
 
+def kind_of_ids(ids: pd.Index) -> str:
+    """Return what files call the type of ids, "str" or "number"; raise InputError for others."""
+    if isinstance(ids[0], str):
+        return "str"
+    if pd.api.types.is_numeric_dtype(ids):
+        return "number"
+    raise InputError(
+        f"ids like {ids[0]!r} cannot be saved; ids must be texts or numbers. Convert them before "
+        "training: interactions[column].astype(str)."
+    )
+
+
 def write_ids(path: Path, ids: pd.Index) -> None:
     """Write ids, a line each under the name of their type; raise InputError for other types."""
-    if not (isinstance(ids[0], str) or pd.api.types.is_numeric_dtype(ids)):
-        raise InputError(f"ids like {ids[0]!r} cannot be saved; ids must be texts or numbers.")
     text = io.StringIO()
-    name = "str" if isinstance(ids[0], str) else "number"
-    pd.DataFrame({name: ids}).to_csv(text, index=False, lineterminator="\n")
+    pd.DataFrame({kind_of_ids(ids): ids}).to_csv(text, index=False, lineterminator="\n")
     write_atomically(path, text.getvalue().encode("utf-8"))
 
 

@@ -85,7 +85,7 @@ def template(node: ast.expr) -> str:
         names = [part.attr if isinstance(part, ast.Attribute) else part.id for part in parts]
         telling = [name for name in names if name not in DUMB]
         return "{" + (telling[0] if telling else "…") + "}"
-    if isinstance(node, ast.Call) and name_of(node.func) in ("did_you_mean", "join"):
+    if isinstance(node, ast.Call) and name_of(node.func) in ("did_you_mean", "question", "join"):
         return " {suggestion}"
     return "{…}"
 
