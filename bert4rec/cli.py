@@ -14,7 +14,7 @@ import sys
 import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import tyro
@@ -22,10 +22,9 @@ import tyro
 from . import distributed
 from .devices import keep_freed_memory
 from .errors import InputError
-from .evaluation import Report
+from .evaluation import Report, Scorer
 from .files import model_folder, read_config, write_atomically
 from .interactions import read_interactions
-from .model import BERT4Rec
 from .movielens import RELEASES, download_movielens, load_movielens
 from .presets import PRESETS, Preset, get_preset
 from .recommender import Recommender
@@ -103,8 +102,8 @@ class Train:
 
     output: Path
     """The folder for the model, its checkpoint and metrics.json."""
-    model: Annotated[_Model, tyro.conf.OmitArgPrefixes]
-    training: Annotated[_Training, tyro.conf.OmitArgPrefixes]
+    model: Annotated[_Model, tyro.conf.OmitArgPrefixes]  # type: ignore[valid-type]
+    training: Annotated[_Training, tyro.conf.OmitArgPrefixes]  # type: ignore[valid-type]
     data: Annotated[DataOptions, tyro.conf.OmitArgPrefixes] = DataOptions()
     preset: Literal[tuple(PRESETS)] = "tutorial"  # type: ignore[valid-type]
     """Where the settings below start from."""
@@ -136,14 +135,16 @@ class Train:
             )  # fmt: skip
         if distributed.rank() > 0:
             return
-        history = recommender.history
+        history, report = recommender.history, recommender.report
+        assert history is not None
+        assert report is not None
         say(
             f"{history.stopped} after {len(history.epochs)} epochs and "
             f"{history.seconds:.0f} s; best validation NDCG@10 {history.best_ndcg:.4f} in epoch "
             f"{history.best_epoch}",
             self.json,
         )
-        print_report(recommender.report, self.json)
+        print_report(report, self.json)
         say(f"saved to {self.output}", self.json)
 
 
@@ -203,9 +204,9 @@ class Evaluate:
         }
         print_report(report, self.json, gaps)
 
-    def others(self, recommender: Recommender) -> dict[str, BERT4Rec]:
+    def others(self, recommender: Recommender) -> dict[str, Scorer]:
         """The models to rank beside, by name."""
-        models = {}
+        models: dict[str, Scorer] = {}
         for folder in self.beside:
             other = Recommender.load(folder)
             if len(other.vocabulary) != len(recommender.vocabulary):
@@ -267,15 +268,16 @@ def main(args: list[str] | None = None) -> int:
             "evaluate": (Evaluate, None),
             "recommend": (Recommend, None),
         }
-        union = None
+        union: Any = None
         for name, (command, default) in commands.items():
-            extra = {} if default is None else {"default": default}
-            kind = Annotated[command, tyro.conf.subcommand(name, prefix_name=False, **extra)]
+            extra: dict[str, Any] = {} if default is None else {"default": default}
+            subcommand = tyro.conf.subcommand(name, prefix_name=False, **extra)
+            kind = Annotated[command, subcommand]  # type: ignore[valid-type]
             union = kind if union is None else union | kind
-        command = tyro.cli(
+        chosen = tyro.cli(
             union, prog="bert4rec", description=__doc__.split("\n")[0], args=args
         )  # fmt: skip
-        command.run()
+        chosen.run()
     except BrokenPipeError:  # whoever reads the output, as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (InputError, OSError, FloatingPointError) as error:

@@ -12,6 +12,7 @@ import atexit
 import gc
 import os
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -70,9 +71,9 @@ def shared_loss(
     if count() == 1:
         return loss
     # the table of segments, if there is one, may get no gradient anywhere
-    unused = model.config.num_segments > 0
+    config: Any = model.config
     parallel = nn.parallel.DistributedDataParallel(
-        _Loss(model, loss), find_unused_parameters=unused
+        _Loss(model, loss), find_unused_parameters=config.num_segments > 0
     )
 
     def part(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

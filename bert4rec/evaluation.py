@@ -38,7 +38,9 @@ METRICS = ("HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR")
 class Scorer(Protocol):
     """What can be evaluated: BERT4Rec, a baseline, or a model of your own."""
 
-    history_length: int
+    @property
+    def history_length(self) -> int:
+        """How many of a history's newest items `score` looks at."""
 
     def score(self, histories: torch.Tensor) -> torch.Tensor:
         """(batch, length) tokens, [PAD] in front, to (batch, num_items + 2) scores by token."""

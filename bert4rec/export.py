@@ -64,5 +64,6 @@ def to_onnx(model: BERT4Rec, path: str | Path) -> None:
         finally:
             logging.disable(logging.NOTSET)
     content = io.BytesIO()
-    program.save(content)
+    assert program is not None  # torch.onnx.export returns it where it writes no file
+    program.save(content)  # type: ignore[arg-type]
     write_atomically(path, content.getvalue())

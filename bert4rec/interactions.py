@@ -11,6 +11,7 @@ import lzma
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def find_columns(
         InputError: a named column is missing, or no known name fits; the message lists what
             there is.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for role, given in (("user", user), ("item", item), ("time", time)):
         if given is not None:
             if given not in frame.columns:

@@ -113,7 +113,8 @@ def _build(base, files: str, folder: Path, columns: tuple, min_item_count: int) 
 
 def _write(base, source: str, quoted: dict, folder: Path, offsets: np.ndarray) -> None:
     """Sort the log and write its tokens, and times if there are any, piece by piece."""
-    time, dtype = quoted.get("t"), np.int64
+    time = quoted.get("t")
+    dtype: type = np.int64
     if time:
         query = f"SELECT typeof({time}) FROM {source} LIMIT 1"
         kind = base.execute(query).fetchone()[0]

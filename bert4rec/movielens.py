@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 import pandas as pd
 
@@ -255,7 +255,7 @@ def _open(source: Path, member: str) -> Iterator[IO[bytes]]:
         if path is None:
             raise InputError(f"{source} has no file {member}; it belongs to this release.")
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            yield file
+            yield cast(IO[bytes], file)
         return
     try:
         archive = zipfile.ZipFile(source)
@@ -319,11 +319,11 @@ def _tab_movies(file: IO[bytes]) -> pd.DataFrame:
 
 
 def _movies(rows: Iterator[list[str]]) -> pd.DataFrame:
-    rows = list(rows)
-    for number, row in enumerate(rows, start=1):
+    table = list(rows)
+    for number, row in enumerate(table, start=1):
         if len(row) != 3:
             raise ValueError(f"line {number}: expected movie, title and genres, found {row}")
-    movies = pd.DataFrame(rows, columns=["movieId", "title", "genres"])
+    movies = pd.DataFrame(table, columns=["movieId", "title", "genres"])
     return movies.astype({"movieId": "int32"})
 
 

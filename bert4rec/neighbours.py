@@ -52,16 +52,20 @@ def neighbour_vectors(sequences: Sequences, size: int, reach: int = 5) -> torch.
         near = torch.from_numpy(np.stack([earlier, later]))
         pairs += [near, near.flip(0)]
         weights += [torch.full((2 * near.shape[1],), 1 / distance)]
-    shape = {"size": (rows, rows), "check_invariants": False}
-    counts = torch.sparse_coo_tensor(torch.cat(pairs, dim=1), torch.cat(weights), **shape)
-    counts = counts.coalesce()
+    counts = torch.sparse_coo_tensor(
+        torch.cat(pairs, dim=1), torch.cat(weights), (rows, rows), check_invariants=False
+    ).coalesce()
     if counts._nnz() == 0:
         raise InputError("no history has two items, so no item has a neighbour.")
     total = counts.sum(dim=1).to_dense()
     first, second = counts.indices()
     information = (counts.values() * total.sum() / (total[first] * total[second])).log()
     matrix = torch.sparse_coo_tensor(
-        counts.indices(), information.clamp(min=0), is_coalesced=True, **shape
+        counts.indices(),
+        information.clamp(min=0),
+        (rows, rows),
+        check_invariants=False,
+        is_coalesced=True,
     )
     left, singular, _ = torch.svd_lowrank(matrix, q=min(size + 8, rows), niter=4)
     vectors = left[:, :size] * singular[:size].sqrt()

@@ -1,47 +1,47 @@
-"""Every figure that a notebook shows, in one style: labelled axes, colour-blind-safe colours.
+"""Every figure that a notebook shows; those of the model's inside come from diagrams.py.
 
 Each function draws one figure and returns it; in a notebook end the cell with `plt.show()`.
-Colours follow matplotlib's `petroff10` (Petroff 2021), heat maps use `cividis`.
+Colours and the dark theme are in style.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
-from .cloze import IGNORE
+from .diagrams import attention, explanation, masking, position_similarity, sublayer_stack
 from .evaluation import Ranks, Report
 from .sequences import Sequences
+from .style import new_figure, theme, use_theme
 from .training import History
-from .vocabulary import PAD
 
-STYLE = {
-    "figure.dpi": 90,
-    "figure.facecolor": "white",  # opaque, so that a dark page does not swallow the labels
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.axisbelow": True,
-    "figure.constrained_layout.use": True,
-}
-
-
-def _figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7, 3.6), **options):
-    plt.style.use(["default", "petroff10", STYLE])
-    return plt.subplots(rows, columns, figsize=size, **options)
+__all__ = [
+    "attention",
+    "cost_over_catalogue",
+    "explanation",
+    "history_lengths",
+    "item_map",
+    "long_tail",
+    "masking",
+    "metric_over_k",
+    "popularity_of_lists",
+    "position_similarity",
+    "protocols",
+    "quality_over_time",
+    "sublayer_stack",
+    "target_ranks",
+    "training_curves",
+    "use_theme",
+]
 
 
 def long_tail(sequences: Sequences) -> Figure:
     """How often each item was chosen, from the most popular on, and the share of all choices."""
     counts = np.sort(sequences.item_counts())[::-1][: sequences.num_items]
     rank = np.arange(1, len(counts) + 1)
-    figure, (left, right) = _figure(1, 2, (9, 3.4))
+    figure, (left, right) = new_figure(1, 2, (9, 3.4))
     left.loglog(rank, counts)
     left.set(xlabel="item, by popularity (log)", ylabel="interactions (log)")
     left.set_title("Few items are chosen often")
@@ -60,7 +60,7 @@ def long_tail(sequences: Sequences) -> Figure:
 def history_lengths(sequences: Sequences, max_len: int) -> Figure:
     """How many items users have, with the length that the model looks at."""
     lengths = sequences.lengths
-    figure, axes = _figure()
+    figure, axes = new_figure()
     short = lengths.max() <= 50  # a bar for each length, else 40 of equal width on a log axis
     bins = np.geomspace(lengths.min(), lengths.max() + 1, 40)
     if short:
@@ -75,71 +75,10 @@ def history_lengths(sequences: Sequences, max_len: int) -> Figure:
     return figure
 
 
-def masking(
-    inputs: torch.Tensor, labels: torch.Tensor, names: Mapping[int, str], mask_token: int
-) -> Figure:
-    """One history's inputs and labels side by side: what is seen, what must be answered.
-
-    Args:
-        inputs, labels: (length,) of one sequence.
-        names: a short name for each item token.
-        mask_token: the token of [MASK].
-    """
-    names = {**names, PAD: "[PAD]", mask_token: "[MASK]", IGNORE: "–"}
-    rows = (("inputs", inputs.tolist()), ("labels", labels.tolist()))
-    figure, axes = _figure(size=(1.25 * len(inputs) + 0.8, 1.9))
-    colours = {"hidden": "#ffd17a", "answer": "#a9d5f5", "padding": "#e2e2e2", "item": "white"}
-    for y, (_, tokens) in enumerate(rows):
-        for x, token in enumerate(tokens):
-            if token == mask_token:
-                kind = "hidden"
-            elif y == 1 and token != IGNORE:
-                kind = "answer"
-            else:
-                kind = "padding" if token == PAD else "item"
-            box = plt.Rectangle((x, -y), 0.96, 0.92, facecolor=colours[kind], edgecolor="0.5")
-            axes.add_patch(box)
-            text = names[token].replace(" ", "\n")
-            axes.text(x + 0.48, 0.46 - y, text, ha="center", va="center", fontsize=9)
-    axes.set(xlim=(-0.1, len(inputs)), ylim=(-1.1, 1), xticks=np.arange(len(inputs)) + 0.48)
-    axes.set_xticklabels([f"{len(inputs) - 1 - x}" for x in range(len(inputs))])
-    axes.set_yticks([0.46, -0.54], [name for name, _ in rows])
-    axes.set_xlabel("position, counted back from the newest")
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    return figure
-
-
-def attention(weights: torch.Tensor, names: Sequence[str], title: str = "") -> Figure:
-    """One layer's attention, a heat map per head: each row shows where a position looks.
-
-    Args:
-        weights: (heads, length, length), rows sum to 1.
-        names: a label for each position.
-    """
-    heads, length = len(weights), len(names)
-    side = 0.38 * length
-    figure, axes = _figure(1, heads, (heads * side + 2.6, side + 1.6), squeeze=False, sharey=True)
-    top = float(weights.max())
-    for head, axis in enumerate(axes[0]):
-        image = axis.imshow(weights[head].cpu().numpy(), cmap="cividis", vmin=0, vmax=top)
-        axis.set_xticks(range(length), names, rotation=90)
-        axis.set_title(f"head {head + 1}", fontsize=10)
-        axis.set_xlabel("looks at")
-        axis.grid(False)
-    axes[0, 0].set_yticks(range(length), names)
-    axes[0, 0].set_ylabel("position")
-    figure.colorbar(image, ax=axes[0].tolist(), label="attention", shrink=0.8)
-    if title:
-        figure.suptitle(title)
-    return figure
-
-
 def training_curves(history: History, popularity: float | None = None) -> Figure:
     """Loss and validation NDCG@10 over the epochs, with the best epoch and the popularity line."""
     table = history.table()
-    figure, (left, right) = _figure(1, 2, (9, 3.4))
+    figure, (left, right) = new_figure(1, 2, (9, 3.4))
     left.plot(table.index, table["loss"])
     left.set(xlabel="epoch", ylabel="loss (nats per hidden item)", title="Training loss")
     validated = table["NDCG@10"].dropna()
@@ -154,34 +93,38 @@ def training_curves(history: History, popularity: float | None = None) -> Figure
 
 
 def quality_over_time(runs: Sequence[Mapping], lines: Mapping[str, float]) -> Figure:
-    """Validation NDCG@10 over the minutes of training, a curve per run, with values to compare.
+    """Loss and validation NDCG@10 over the minutes of training, with values to compare.
 
     Args:
         runs: records of runs as metrics.json holds them: "seed", "curve", "best_epoch".
         lines: NDCG@10 by label, drawn across.
     """
-    figure, axes = _figure(size=(7.5, 4))
+    figure, (left, right) = new_figure(1, 2, (10, 4), gridspec_kw={"width_ratios": [2, 3]})
     for number, run in enumerate(runs):
+        colour, name = f"C{number}", f"seed {run['seed']}"
+        minutes = [row["seconds"] / 60 for row in run["curve"]]
+        left.plot(minutes, [row["loss"] for row in run["curve"]], color=colour, label=name)
         rows = [row for row in run["curve"] if "NDCG@10" in row]
         minutes = [row["seconds"] / 60 for row in rows]
         values = [row["NDCG@10"] for row in rows]
-        axes.plot(minutes, values, color=f"C{number}", label=f"seed {run['seed']}")
+        right.plot(minutes, values, color=colour, label=name)
         best = next(i for i, row in enumerate(rows) if row["epoch"] == run["best_epoch"])
-        axes.plot(minutes[best], values[best], "o", color=f"C{number}")
+        right.plot(minutes[best], values[best], "o", color=colour)
     for number, (label, value) in enumerate(lines.items()):
         style = ("--", ":", "-.")[number % 3]
-        axes.axhline(value, color="0.35", linestyle=style, label=f"{label}: {value:.3f}")
-    axes.set(xlabel="minutes of training", ylabel="NDCG@10, full ranking")
-    axes.set_title("MovieLens-1M: validation while training, a dot at the epoch kept")
-    axes.set_ylim(bottom=0)
-    axes.legend(loc="lower right", fontsize=9)
+        right.axhline(value, color=theme().muted, linestyle=style, label=f"{label}: {value:.3f}")
+    left.set(xlabel="minutes of training", ylabel="loss (nats per answer)", title="Training loss")
+    right.set(xlabel="minutes of training", ylabel="NDCG@10, full ranking")
+    right.set_title("Validation, a dot at the epoch kept")
+    right.set_ylim(bottom=0)
+    right.legend(loc="lower right", fontsize=9)
     return figure
 
 
 def metric_over_k(report: Report, k: int = 50) -> Figure:
     """HR@k and NDCG@k of every model in a report, with bands of one standard error."""
     ks = np.unique(np.geomspace(1, k, 20).round().astype(int))
-    figure, axes = _figure(1, 2, (9, 3.6))
+    figure, axes = new_figure(1, 2, (9, 3.6))
     styles = ("-", "--", ":", "-.")
     for axis, metric in zip(axes, ("HR", "NDCG"), strict=True):
         for number, (name, ranks) in enumerate(report.models.items()):
@@ -201,9 +144,41 @@ def _means(ranks: Ranks, metric: str, ks: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.array(means), np.array(errors)
 
 
+def target_ranks(report: Report, one: str, other: str) -> Figure:
+    """Where each user's target came out under two models, and how many came out how high.
+
+    Args:
+        report: with both models.
+        one, other: their names; `one` is on the vertical axis.
+    """
+    figure, (left, right) = new_figure(1, 2, (9.5, 4.2))
+    size = report.num_items
+    x, y = (report.models[name].expected for name in (other, one))
+    left.plot([1, size], [1, size], color=theme().muted, linewidth=1)
+    left.plot(x, y, "o", markersize=3, alpha=0.35 if len(x) < 2000 else 0.12)
+    left.set(xscale="log", yscale="log", xlim=(0.8, size * 1.2), ylim=(size * 1.2, 0.8))
+    left.set(xlabel=f"rank of the target, {other} (log)", ylabel=f"rank, {one} (log)")
+    better, worse = (y < x).mean(), (y > x).mean()
+    place = {"transform": left.transAxes, "fontsize": 9, "color": theme().ink}
+    left.text(0.97, 0.95, f"{one} higher: {better:.0%} of the users", ha="right", **place)
+    left.text(0.03, 0.04, f"{other} higher: {worse:.0%}", **place)
+    left.set_title("Each user a dot, 1 is best")
+    styles = ("-", "--", ":", "-.")
+    for number, (name, ranks) in enumerate(report.models.items()):
+        rank = np.sort(ranks.expected)
+        share = np.arange(1, len(rank) + 1) / len(rank)
+        right.plot(rank, share, styles[number % 4], color=f"C{number}", label=name)
+    right.axvline(10, color=theme().muted, linewidth=1)
+    right.annotate("HR@10", (10, 0.97), (4, 0), textcoords="offset points", fontsize=9)
+    right.set(xscale="log", xlim=(0.8, size), ylim=(0, 1), xlabel="rank (log)")
+    right.set(ylabel="share of the users at or above it", title="How high the targets come out")
+    right.legend(loc="upper left")
+    return figure
+
+
 def protocols(reports: Mapping[str, Report], metric: str = "NDCG@10") -> Figure:
     """The same models under several protocols, a group of bars each, with one standard error."""
-    figure, axes = _figure(size=(7.5, 3.6))
+    figure, axes = new_figure(size=(7.5, 3.6))
     names = list(next(iter(reports.values())).models)
     width = 0.8 / len(names)
     hatches = ("", "//", "..", "xx")
@@ -214,7 +189,7 @@ def protocols(reports: Mapping[str, Report], metric: str = "NDCG@10") -> Figure:
         errors = [r.standard_error(metric) for r in ranks]
         bars = axes.bar(
             place, heights, width * 0.95, yerr=errors, label=name, color=f"C{number}",
-            hatch=hatches[number % 4], edgecolor="white", ecolor="0.3",
+            hatch=hatches[number % 4], edgecolor=theme().paper, ecolor=theme().muted,
         )  # fmt: skip
         axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=1)
     axes.set_xticks(range(len(reports)), list(reports))
@@ -234,44 +209,13 @@ def popularity_of_lists(lists: Mapping[str, np.ndarray], sequences: Sequences) -
     counts = sequences.item_counts()
     rank = np.empty(len(counts), dtype=int)
     rank[np.argsort(-counts, kind="stable")] = np.arange(1, len(counts) + 1)
-    figure, axes = _figure(size=(7.5, 0.7 * len(lists) + 1.2))
+    figure, axes = new_figure(size=(7.5, 0.7 * len(lists) + 1.2))
     for number, (_, tokens) in enumerate(lists.items()):
         axes.plot(rank[tokens], np.full(len(tokens), number), "o", alpha=0.7, color=f"C{number}")
     axes.set_yticks(range(len(lists)), list(lists))
     axes.set(xlabel="popularity rank of the item, 1 is the most popular (log)", xscale="log")
     axes.set_xlim(0.8, sequences.num_items * 1.2)
     axes.set_ylim(len(lists) - 0.5, -0.5)
-    return figure
-
-
-def explanation(table: pd.DataFrame) -> Figure:
-    """What the question looked at, a column per head, and what each entry did for the item.
-
-    Args:
-        table: of `Recommender.explain`.
-    """
-    gain = table["gain"]
-    attention = table.drop(columns="gain", level=0)
-    titles = [title if len(title) <= 40 else f"{title[:39]}…" for title in table.index]
-    figure, (left, right) = _figure(
-        1, 2, (8.5, 0.36 * len(table) + 1.5), sharey=True,
-        gridspec_kw={"width_ratios": [attention.shape[1] * 0.6, 3]},
-    )  # fmt: skip
-    image = left.imshow(attention.to_numpy(), cmap="cividis", vmin=0, aspect="auto")
-    heads = [f"{layer},\n{head}" for layer, head in attention.columns]
-    left.set_xticks(range(len(heads)), heads, fontsize=8)
-    left.set_yticks(range(len(titles)), titles)
-    question = table.index[-1] if "[MASK]" in table.index else "the last position"
-    left.set_title(f"where {question} looks", fontsize=10)
-    left.grid(False)
-    figure.colorbar(image, ax=left, label="attention")
-    values = gain.iloc[:, 0].dropna()
-    colours = np.where(values >= 0, "C0", "C1")
-    right.barh(range(len(values)), values, color=colours)
-    right.axvline(0, color="0.4", linewidth=0.8)
-    right.set_title(f"what each did for\n{gain.columns[0]}", fontsize=10)
-    right.set_xlabel("score with it − without it")
-    right.tick_params(labelleft=False)
     return figure
 
 
@@ -283,24 +227,25 @@ def item_map(points: np.ndarray, groups: Sequence[str], names: Mapping[int, str]
         groups: each item's group; "other" is drawn in grey, behind.
         names: a label for some of the items, by place.
     """
-    groups = np.asarray(groups)
-    figure, axes = _figure(size=(9, 7))
+    kinds = np.asarray(groups)
+    figure, axes = new_figure(size=(9, 7))
     markers = ("o", "s", "^", "D", "v", "P", "X", "*")
     colours = [f"C{number}" for number in (0, 1, 2, 4, 5, 6, 7, 8, 9)]  # C3 is grey as well
-    other = groups == "other"
-    axes.scatter(*points[other].T, s=8, color="0.8", label="other")
-    for number, group in enumerate(sorted(set(groups[~other]))):
+    other = kinds == "other"
+    axes.scatter(*points[other].T, s=8, color=theme().faint, label="other")
+    for number, group in enumerate(sorted(set(kinds[~other]))):
         axes.scatter(
-            *points[groups == group].T, s=22, marker=markers[number % len(markers)],
+            *points[kinds == group].T, s=22, marker=markers[number % len(markers)],
             color=colours[number % len(colours)], label=group,
         )  # fmt: skip
     middle = points[:, 0].mean()
+    behind = {"boxstyle": "round,pad=0.1", "facecolor": theme().paper, "alpha": 0.7, "linewidth": 0}
     for place, name in names.items():
         left = points[place, 0] > middle  # names point inwards
         axes.annotate(
             name, points[place], (-4 if left else 4, 4), textcoords="offset points", fontsize=8,
             ha="right" if left else "left",
-            bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0},
+            bbox=behind,
         )  # fmt: skip
     axes.set(xticks=[], yticks=[], xlabel="no unit: near means alike", title="A map of the items")
     axes.grid(False)
@@ -314,7 +259,7 @@ def cost_over_catalogue(rows: Sequence[Mapping]) -> Figure:
     Args:
         rows: of results/catalogue.json: "loss", "items", "seconds", "peak_memory_mb".
     """
-    figure, axes = _figure(1, 2, (9, 3.6))
+    figure, axes = new_figure(1, 2, (9, 3.6))
     styles = ("-o", "--s", ":^")
     panels = (("seconds", "seconds a step (log)"), ("peak_memory_mb", "peak memory, MB (log)"))
     for axis, (key, label) in zip(axes, panels, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from .errors import InputError, did_you_mean
 from .sublayers import ModelConfig
@@ -75,7 +76,7 @@ PRESETS = {
 }
 
 
-def get_preset(name: str | Preset, **changes: object) -> Preset:
+def get_preset(name: str | Preset, **changes: Any) -> Preset:
     """Return a preset by name, with changes if any.
 
     Args:

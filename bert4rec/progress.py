@@ -16,6 +16,7 @@ from .vocabulary import PAD
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+    from tqdm import tqdm
 
 EVERY = 20  # steps between readings of the loss: each one waits for the GPU
 
@@ -50,7 +51,10 @@ class Reporter:
     ):
         self.epochs, self.batches, self.done, self.show = epochs, batches, done, show
         self.log_dir = log_dir
-        self.writer = self.bar = None
+        self.writer: SummaryWriter | None = None
+        self.bar: tqdm | None = None
+        self.tokens: int | torch.Tensor = 0
+        self.since = 0.0
 
     def __enter__(self) -> Reporter:
         first_step = self.done * self.batches
@@ -87,7 +91,7 @@ class Reporter:
                 text = f"loss {float(loss):.3f}, rate {rate:.1e}, {speed:,.0f} tokens/s"
                 self.bar.set_postfix_str(text, refresh=False)
             values = {"loss": float(loss), "learning_rate": rate, "tokens_per_second": speed}
-            self._log(lambda w: [w.add_scalar(f"train/{k}", v, step) for k, v in values.items()])
+            self._scalars({f"train/{name}": value for name, value in values.items()}, step)
         if self.bar is not None:
             self.bar.update(1)
 
@@ -96,7 +100,7 @@ class Reporter:
         metrics = {name: row[name] for name in ("NDCG@10", "HR@10") if name in row}
         values = {"train/epoch_loss": row["loss"]}
         values |= {f"validation/{name}": value for name, value in metrics.items()}
-        self._log(lambda w: [w.add_scalar(k, v, row["step"]) for k, v in values.items()])
+        self._scalars(values, row["step"])
         self._log(lambda writer: writer.flush())
         line = f"epoch {row['epoch']:3d}/{self.epochs}  loss {row['loss']:.3f}"
         if metrics:
@@ -107,6 +111,13 @@ class Reporter:
         elif self.show:
             print(line, flush=True)
         self._restart_clock()  # validation is not part of the training speed
+
+    def _scalars(self, values: dict[str, float], step: int) -> None:
+        def write(writer: SummaryWriter) -> None:
+            for name, value in values.items():
+                writer.add_scalar(name, value, step)
+
+        self._log(write)
 
     def _log(self, write: Callable[[SummaryWriter], object]) -> None:
         """Write to TensorBoard's files, if there are any; a full disk must not end a training."""
@@ -125,5 +136,5 @@ class Reporter:
         )
 
     def _restart_clock(self) -> None:
-        self.tokens: int | torch.Tensor = 0
+        self.tokens = 0
         self.since = time.perf_counter()

@@ -241,7 +241,7 @@ class Recommender:
                 "the split is of another vocabulary than the model. Build it with "
                 "Sequences.from_interactions(…, vocabulary=recommender.vocabulary)."
             )
-        models = {self.model.name: self.model, **(beside or {})}
+        models: dict[str, Scorer] = {self.model.name: self.model, **(beside or {})}
         models["item transitions"] = ItemTransitions(holdout.train)
         return evaluate(models, holdout, protocol)
 
@@ -309,7 +309,7 @@ class Recommender:
         self = cls(model, sequences.vocabulary, items, split.train.item_counts())
         self.training = preset.training
         user, item, time = find_columns(interactions, user, item, time)
-        read = {"user": user, "item": item, "time": time}
+        read: dict[str, object] = {"user": user, "item": item, "time": time}
         read |= {"min_user_count": min_user_count, "min_item_count": min_item_count}
         self._train(
             model, self.catalogue, sequences, split, preset.training, output, log_dir, resume,
@@ -393,6 +393,7 @@ class Recommender:
             model, Catalogue(vocabulary, table, counts), sequences, split, training, output,
             log_dir, resume, progress, {"updated": True}, begun,
         )  # fmt: skip
+        assert self.history is not None
         return self.history
 
     def _train(

@@ -93,7 +93,7 @@ class Sequences:
         times = None if time is None else time_values(interactions[time], time)
 
         keep = item_codes >= 0
-        if not keep.any():
+        if vocabulary is not None and not keep.any():
             raise InputError(
                 f"none of the log's items is in the vocabulary: the log has "
                 f"{interactions[item].tolist()[0]!r}, the vocabulary "

@@ -216,6 +216,7 @@ def _train(
     autocast = pick_precision(config.precision, device)
     if device.type == "cpu":
         keep_freed_memory()
+    batches: ClozeBatches | NextItemBatches
     if model.config.causal:
         batches = NextItemBatches(
             split.train, model.config.max_len, config.batch_size, config.overlap, config.seed,
@@ -320,7 +321,9 @@ class _Run:
 
     def __init__(self, model: BERT4Rec, config: TrainingConfig, steps: int, data: str):
         self.model, self.config, self.steps, self.data, self.step = model, config, steps, data, 0
-        encoders, tables, rest = [], [], []
+        encoders: list[nn.Parameter] = []
+        tables: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1 or "position_embeddings" in name:
                 rest.append(parameter)
@@ -332,12 +335,13 @@ class _Run:
         self.sparse(sparse)
         rows = [p for p in tables if sparse and len(p) == model.config.num_tokens]
         dense = [p for p in tables if not any(p is row for row in rows)]
+        groups: list[dict] = [
+            {"params": dense if muon else [*dense, *encoders]},
+            {"params": rest, "weight_decay": 0.0},
+        ]
         self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
-                [
-                    {"params": dense if muon else [*dense, *encoders]},
-                    {"params": rest, "weight_decay": 0.0},
-                ],
+                groups,
                 lr=config.learning_rate,
                 weight_decay=config.weight_decay,
                 fused=rest[0].device.type in ("cpu", "cuda"),
@@ -454,7 +458,7 @@ class _Run:
             self.model.load_state_dict(part("model."))
             self.best = {name: value.to(self.model.device) for name, value in part("best.").items()}
             for which, optimizer in enumerate(self.optimizers):
-                state: dict[int, dict[str, torch.Tensor]] = {}
+                state: dict[int, dict[str, torch.Tensor | int]] = {}
                 for name, value in part(f"optimizer.{which}.").items():
                     number, key = name.split(".")
                     # SparseAdam counts its steps in a plain number
@@ -489,15 +493,16 @@ def clip_gradients(parameters: Iterable[nn.Parameter], norm: float) -> torch.Ten
     Returns:
         The norm that they had.
     """
-    parameters = [parameter for parameter in parameters if parameter.grad is not None]
-    if not any(parameter.grad.is_sparse for parameter in parameters):
+    parameters = list(parameters)
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not any(gradient.is_sparse for gradient in gradients):
         return nn.utils.clip_grad_norm_(parameters, norm)
     values = []
     for parameter in parameters:
-        if parameter.grad.is_sparse:
+        if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.coalesce()  # a row touched twice counts once, summed
             values.append(parameter.grad.values())
-        else:
+        elif parameter.grad is not None:
             values.append(parameter.grad)
     total = nn.utils.get_total_norm(values)
     scale = (norm / (total + 1e-6)).clamp(max=1.0)

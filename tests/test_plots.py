@@ -1,0 +1,91 @@
+"""The figures' one style: readable, light and dark."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+
+from bert4rec import (
+    IGNORE,
+    BERT4Rec,
+    InputError,
+    ItemTransitions,
+    ModelConfig,
+    Popularity,
+    evaluate,
+    plots,
+)
+from bert4rec.style import THEMES, use_theme
+from bert4rec.training import History
+
+
+@pytest.fixture(params=THEMES)
+def theme(request):
+    plt.switch_backend("Agg")
+    use_theme(request.param)
+    yield THEMES[request.param]
+    use_theme("light")
+    plt.close("all")
+
+
+def contrast(one, other) -> float:
+    """The contrast of two colours from 1 to 21 (WCAG 2.2, relative luminance)."""
+
+    def luminance(colour):
+        rgb = np.array(to_rgb(colour))
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_every_figure_is_readable_in_both_themes(theme, sequences):
+    split = sequences.leave_one_out()
+    report = evaluate({"transitions": ItemTransitions(split.train)}, split.test)
+    other = evaluate(Popularity(split.train), split.test)
+    curve = [
+        {"epoch": 1, "step": 9, "loss": 2.0, "learning_rate": 0.1, "seconds": 9.0, "NDCG@10": 0.2},
+        {"epoch": 2, "step": 18, "loss": 1.0, "learning_rate": 0.1, "seconds": 18.0},
+    ]
+    history = History(epochs=curve, best_epoch=1, best_ndcg=0.2)
+    inputs, labels = torch.tensor([0, 5, 9]), torch.tensor([IGNORE, IGNORE, 7])
+    model = BERT4Rec(ModelConfig(num_items=8, hidden_size=16)).eval()
+    runs = [{"seed": 0, "curve": curve, "best_epoch": 1}]
+    rows = [{"loss": "gbce", "items": n, "seconds": 1.0, "peak_memory_mb": n} for n in (10, 100)]
+    figures = [
+        plots.long_tail(sequences),
+        plots.history_lengths(sequences, max_len=8),
+        plots.masking(inputs, labels, {5: "five", 7: "seven"}, mask_token=9),
+        plots.sublayer_stack(model.config),
+        plots.attention(model.attention(inputs[None, 1:])[0][0], ["five", "[MASK]"]),
+        plots.position_similarity(model.model.embedding.position_embeddings.weight),
+        plots.training_curves(history, 0.1),
+        plots.quality_over_time(runs, {"published": 0.15}),
+        plots.metric_over_k(report, k=10),
+        plots.target_ranks(report, "transitions", "popularity"),
+        plots.protocols({"all": other, "again": other}),
+        plots.popularity_of_lists({"some": np.array([1, 2])}, sequences),
+        plots.item_map(np.random.rand(5, 2), ["a", "b", "a", "other", "b"], {0: "first"}),
+        plots.cost_over_catalogue(rows),
+    ]
+    for figure in figures:
+        figure.canvas.draw()
+        assert contrast(figure.get_facecolor()[:3], theme.paper) == pytest.approx(1)
+        texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+        assert texts
+        for text in texts:  # those on boxes stand on fills that are near the paper
+            assert contrast(text.get_color(), theme.paper) >= 4.5, (text.get_text(), theme.paper)
+
+
+def test_text_on_boxes_and_lines_on_paper_can_be_told(theme):
+    for kind, fill in theme.boxes.items():
+        assert contrast(theme.ink, fill) >= 4.5, kind
+    assert contrast(theme.muted, theme.paper) >= 4.5
+
+
+def test_an_unknown_theme_is_named():
+    with pytest.raises(InputError, match=r"no theme is called 'darc'.*dark"):
+        use_theme("darc")
