@@ -71,8 +71,8 @@ def sublayer_stack(config: ModelConfig) -> Figure:
         (f"out: Linear {hidden} → items + 2", "answer", "(batch, length, items + 2)"),
         ("scores; [PAD] and [MASK] get −∞", "item", ""),
     ]
-    figure, axes = new_figure(size=(8, 7))
-    ink, muted, step = theme().ink, theme().muted, 1.5
+    figure, axes = new_figure(size=(7.6, 7.4))
+    ink, muted, step = theme().ink, theme().muted, 1.7
     arrow = {"arrowstyle": "-|>", "color": ink}
     for place, (text, kind, shape) in enumerate(steps):
         y = -step * place
@@ -81,18 +81,18 @@ def sublayer_stack(config: ModelConfig) -> Figure:
         axes.text(2.5, y + 0.42, text, ha="center", va="center", fontsize=10)
         if shape:
             axes.annotate("", (2.5, y + 0.85 - step), (2.5, y), arrowprops=arrow)
-            axes.text(2.65, y - 0.33, shape, va="center", fontsize=9, color=muted)
+            axes.text(2.65, y - 0.2, shape, va="center", fontsize=9, color=muted)
     for place in (2, 4):  # around each sublayer, into the connection after it
-        start, end = -step * place + 1.15, -step * (place + 1) + 0.42
+        start, end = -step * place + 1.1, -step * (place + 1) + 0.42
         axes.plot([2.5, -0.55, -0.55], [start, start, end], color=ink, linewidth=1)
         axes.annotate("", (0, end), (-0.6, end), arrowprops=arrow)
-    top, bottom = -step * 2 + 1.28, -step * 5 - 0.13
+    top, bottom = -step * 2 + 1.3, -step * 5 - 0.42
     frame = plt.Rectangle(
         (-0.8, bottom), 6, top - bottom, fill=False, edgecolor=muted, linestyle="--"
     )
     axes.add_patch(frame)
     axes.text(5.3, (top + bottom) / 2, f"TransformerEncoder\n× {config.num_layers}", va="center")
-    axes.set(xlim=(-0.9, 7.4), ylim=(-step * 7 - 0.1, 1))
+    axes.set(xlim=(-0.9, 7.2), ylim=(-step * 7 - 0.1, 1))
     axes.axis("off")
     return figure
 

@@ -20,6 +20,7 @@ from .training import History
 __all__ = [
     "attention",
     "cost_over_catalogue",
+    "effects",
     "explanation",
     "history_lengths",
     "item_map",
@@ -96,12 +97,13 @@ def quality_over_time(runs: Sequence[Mapping], lines: Mapping[str, float]) -> Fi
     """Loss and validation NDCG@10 over the minutes of training, with values to compare.
 
     Args:
-        runs: records of runs as metrics.json holds them: "seed", "curve", "best_epoch".
+        runs: records of runs as metrics.json holds them: "curve", "best_epoch", and "seed" or
+            "name" for the legend.
         lines: NDCG@10 by label, drawn across.
     """
     figure, (left, right) = new_figure(1, 2, (10, 4), gridspec_kw={"width_ratios": [2, 3]})
     for number, run in enumerate(runs):
-        colour, name = f"C{number}", f"seed {run['seed']}"
+        colour, name = f"C{number}", run.get("name", f"seed {run.get('seed')}")
         minutes = [row["seconds"] / 60 for row in run["curve"]]
         left.plot(minutes, [row["loss"] for row in run["curve"]], color=colour, label=name)
         rows = [row for row in run["curve"] if "NDCG@10" in row]
@@ -118,6 +120,28 @@ def quality_over_time(runs: Sequence[Mapping], lines: Mapping[str, float]) -> Fi
     right.set_title("Validation, a dot at the epoch kept")
     right.set_ylim(bottom=0)
     right.legend(loc="lower right", fontsize=9)
+    return figure
+
+
+def effects(differences: Mapping[str, float], noise: float, label: str) -> Figure:
+    """What single changes did to a metric, a bar each, with a band that chance alone would fill.
+
+    Args:
+        differences: of the metric, by change.
+        noise: half the width of the band around 0.
+        label: what the axis shows.
+    """
+    figure, axes = new_figure(size=(7.5, 0.34 * len(differences) + 1.2))
+    places = range(len(differences))
+    axes.axvspan(-noise, noise, color=theme().faint, alpha=0.5, label="between seeds")
+    axes.axvline(0, color=theme().muted, linewidth=0.8)
+    values = np.array(list(differences.values()))
+    axes.barh(places, values, color=["C0" if value >= 0 else "C1" for value in values])
+    axes.set_yticks(places, list(differences))
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(label)
+    axes.legend(loc="lower left")
     return figure
 
 
@@ -158,21 +182,17 @@ def target_ranks(report: Report, one: str, other: str) -> Figure:
     left.plot(x, y, "o", markersize=3, alpha=0.35 if len(x) < 2000 else 0.12)
     left.set(xscale="log", yscale="log", xlim=(0.8, size * 1.2), ylim=(size * 1.2, 0.8))
     left.set(xlabel=f"rank of the target, {other} (log)", ylabel=f"rank, {one} (log)")
-    better, worse = (y < x).mean(), (y > x).mean()
-    place = {"transform": left.transAxes, "fontsize": 9, "color": theme().ink}
-    left.text(0.97, 0.95, f"{one} higher: {better:.0%} of the users", ha="right", **place)
-    left.text(0.03, 0.04, f"{other} higher: {worse:.0%}", **place)
-    left.set_title("Each user a dot, 1 is best")
+    left.set_title(f"A dot per user; {one} higher for {(y < x).mean():.0%}")
     styles = ("-", "--", ":", "-.")
     for number, (name, ranks) in enumerate(report.models.items()):
         rank = np.sort(ranks.expected)
         share = np.arange(1, len(rank) + 1) / len(rank)
         right.plot(rank, share, styles[number % 4], color=f"C{number}", label=name)
     right.axvline(10, color=theme().muted, linewidth=1)
-    right.annotate("HR@10", (10, 0.97), (4, 0), textcoords="offset points", fontsize=9)
+    right.annotate("HR@10", (10, 0.95), (4, 0), textcoords="offset points", fontsize=9)
     right.set(xscale="log", xlim=(0.8, size), ylim=(0, 1), xlabel="rank (log)")
     right.set(ylabel="share of the users at or above it", title="How high the targets come out")
-    right.legend(loc="upper left")
+    right.legend(loc="lower right")
     return figure
 
 

@@ -74,6 +74,7 @@ THEMES = {
                 "savefig.facecolor": _NIGHT,
                 "axes.facecolor": _NIGHT,
                 "legend.facecolor": _NIGHT,
+                "grid.color": "0.6",
             },
         ),
         paper=_NIGHT,

@@ -74,7 +74,7 @@ def main() -> None:
 
 def rows(ml_1m: Path, ml_100k: Path) -> Iterator[tuple[str, Callable[[], dict]]]:
     """Every measurement by its name."""
-    for keep in (None, 10, 0):
+    for keep in (None, 10, 5, 2, 1, 0):
         name = "as it was" if keep is None else f"all but the newest {keep} shuffled"
         yield f"order, ml-1m, {name}", partial(shuffled_when_asked, ml_1m, keep)
     logs = {"small": lambda: load_movielens("small")[0], "ml-100k": lambda: read(ml_100k)}

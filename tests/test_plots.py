@@ -65,6 +65,7 @@ def test_every_figure_is_readable_in_both_themes(theme, sequences):
         plots.training_curves(history, 0.1),
         plots.quality_over_time(runs, {"published": 0.15}),
         plots.metric_over_k(report, k=10),
+        plots.effects({"one": -0.02, "two": 0.01}, 0.003, "NDCG@10"),
         plots.target_ranks(report, "transitions", "popularity"),
         plots.protocols({"all": other, "again": other}),
         plots.popularity_of_lists({"some": np.array([1, 2])}, sequences),
