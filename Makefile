@@ -1,6 +1,8 @@
 # make lab    set everything up and open the notebooks in JupyterLab
 # make test   set everything up and run all tests, the notebooks among them
 # make train  train on the embedded ratings, print the report, recommend
+# make book   build the site of all notebooks: open book/html/index.html
+# make mutations  put small faults into the module, one at a time: do the tests notice?
 # make benchmark DATA=ml-1m.txt.xz        compare the speed with other implementations
 # make gpu-benchmark DATA=ml-1m.txt.xz    speed on a GPU, and the time to the published quality
 
@@ -12,10 +14,10 @@ READY := $(VENV)/.ready
 # The compared run of the notebooks: one thread and no GPU, so that numbers agree everywhere.
 SAME := OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 
-.PHONY: lab test train benchmark gpu-benchmark notebooks lint format lock clean
+.PHONY: lab test train book mutations benchmark gpu-benchmark notebooks lint format lock clean
 
 lab: $(READY)
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_explore_movielens.ipynb $(LAB_ARGS)
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
 
 test: $(READY)
 	$(BIN)/pytest --nbval tests notebooks $(TEST_ARGS)
@@ -24,6 +26,14 @@ train: $(READY)
 	$(BIN)/bert4rec train --data small --preset tutorial --output runs/make-train --overwrite
 	$(BIN)/bert4rec recommend --model runs/make-train "Toy Story (1995)" "Lion King, The (1994)" \
 		"Aladdin (1992)" "Jurassic Park (1993)" "Apollo 13 (1995)"
+
+# From the committed outputs; nothing is run.
+book: $(READY)
+	$(BIN)/python docs/make_book.py
+
+# Some 20 minutes; writes tests/mutations.md.
+mutations: $(READY)
+	$(BIN)/python tests/mutations.py
 
 # The peers live in environments of their own: what they need contradicts each other, and ours.
 benchmark: $(READY) .venv-peers/.ready .venv-recbole/.ready
@@ -49,6 +59,7 @@ notebooks: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 format: $(READY)
 	$(BIN)/ruff check --fix
@@ -66,11 +77,11 @@ $(READY): requirements.lock pyproject.toml
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet "torch==2.13.0" hatchling ".[notebooks,formats,onnx,test]"
+	.venv-lock/bin/pip install --quiet "torch==2.13.0" hatchling ".[notebooks,formats,onnx,book,test]"
 	{ echo "# Written by 'make lock'; the versions that everything was tested with."; \
 	  .venv-lock/bin/pip freeze --exclude bert4rec --all | grep -v '^\(pip\|nvidia-\|triton\|cuda-\)' \
 	  | sed 's/+cpu$$//'; } > requirements.lock
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) .venv-lock .venv-peers .venv-recbole runs training .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lock .venv-peers .venv-recbole runs training book .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -131,6 +131,7 @@ def attention(weights: torch.Tensor, names: Sequence[str], title: str = "") -> F
     figure, axes = new_figure(
         1, heads, (heads * side + 2.6, side + 1.6), squeeze=False, sharey=True
     )
+    figure.set_layout_engine("compressed")  # keeps a title off the squares
     top = float(weights.max())
     for head, axis in enumerate(axes[0]):
         image = axis.imshow(weights[head].cpu().numpy(), cmap="cividis", vmin=0, vmax=top)

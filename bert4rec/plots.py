@@ -260,12 +260,17 @@ def item_map(points: np.ndarray, groups: Sequence[str], names: Mapping[int, str]
         )  # fmt: skip
     middle = points[:, 0].mean()
     behind = {"boxstyle": "round,pad=0.1", "facecolor": theme().paper, "alpha": 0.7, "linewidth": 0}
-    for place, name in names.items():
-        left = points[place, 0] > middle  # names point inwards
+    gap = np.ptp(points[:, 1]) / 36  # the height of a name
+    free = np.inf  # the names are written downwards, each below the one before it
+    for place in sorted(names, key=lambda place: -points[place, 1]):
+        x, y = points[place]
+        name = names[place] if len(names[place]) <= 32 else f"{names[place][:31]}…"
+        free = min(y + gap / 3, free - gap)
+        left = x > middle  # names point inwards
         axes.annotate(
-            name, points[place], (-4 if left else 4, 4), textcoords="offset points", fontsize=8,
-            ha="right" if left else "left",
-            bbox=behind,
+            name, (x, y), (x + (-gap if left else gap), free), fontsize=8, va="center",
+            ha="right" if left else "left", bbox=behind,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": theme().muted},
         )  # fmt: skip
     axes.set(xticks=[], yticks=[], xlabel="no unit: near means alike", title="A map of the items")
     axes.grid(False)
