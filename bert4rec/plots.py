@@ -141,7 +141,7 @@ def effects(differences: Mapping[str, float], noise: float, label: str) -> Figur
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(label)
-    axes.legend(loc="lower left")
+    axes.legend(loc="upper left")
     return figure
 
 

@@ -1,8 +1,8 @@
 """What nbval does not see: that the committed notebooks were run, in order, and are readable."""
 
 import ast
-import contextlib
 import dataclasses
+import itertools
 import json
 import re
 import warnings
@@ -13,7 +13,7 @@ import pytest
 from helpers import ROOT
 
 import bert4rec
-from bert4rec import InputError, train
+from bert4rec import train
 
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -35,6 +35,7 @@ def code_cells(path: Path) -> list[dict]:
 def test_the_series_is_complete():
     names = [path.stem for path in NOTEBOOKS]
     assert names == [
+        "00_start_here",
         "01_explore_movielens",
         "02_cloze_masking",
         "03_build_bert",
@@ -42,6 +43,7 @@ def test_the_series_is_complete():
         "05_evaluate",
         "06_recommend",
         "07_your_own_data",
+        "08_what_really_matters",
         "09_scale_up",
     ]
 
@@ -109,14 +111,86 @@ def test_it_has_the_parts_of_a_lesson(path):
     assert text.count("<details>") == text.count("</details>") >= 3
 
 
+def is_slot(node: ast.AST) -> bool:
+    """Whether a statement is where the reader's answer goes: a name set to three dots."""
+    return isinstance(node, ast.Assign) and "..." in ast.unparse(node.value)[:5]
+
+
+def exercises(path: Path) -> list[tuple[str, str, list[str]]]:
+    """Each exercise's answer, the cell that checks it, and the names that an answer sets."""
+    content = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    found = []
+    for cell, after in itertools.pairwise(content):
+        answers = re.findall(r"<details>.*?</details>", "".join(cell["source"]), re.S)
+        if not answers:
+            continue
+        assert len(answers) == 1, f"{cell['id']}: one exercise a cell"
+        code = "\n".join(re.findall(r"```python\n(.*?)```", answers[0], re.S))
+        checked = "".join(after["source"])
+        assert code, f"{cell['id']}: the answer is no code"
+        assert "check(" in checked, f"{cell['id']}: nothing checks the answer"
+        slots = [
+            name.id
+            for node in ast.parse(checked).body
+            if is_slot(node)
+            for name in ast.walk(node)
+            if isinstance(name, ast.Name)
+        ]
+        found.append((code, checked, slots))
+    return found
+
+
+# What no exercise has as its answer, and for each one what a reader might well come up with.
+EVER_WRONG = (None, "nonsense", -1, [])
+WRONG = {
+    "00": (
+        lambda n: n["recommender"].recommend(["Toy Story (1995)"], k=9),
+        "Apollo 13 (1995)",
+        10,
+    ),
+    "01": (
+        lambda n: ["Toy Story (1995)"] * 5,
+        lambda n: int((n["ratings"].groupby("movieId").size() < 50).sum()),
+        lambda n: n["Sequences"].from_interactions(n["log"], user="what", item="who", time="when"),
+    ),
+    "02": ("a row was empty", 3, 0.15),
+    "03": (4 * 256 * 256, 0.5, 0.0),
+    "04": (
+        lambda n: n["settings"],
+        lambda n: n["history"],
+        lambda n: n["history"],
+    ),
+    "05": (
+        lambda n: n["report"].models["popularity"].metric("HR@10"),
+        lambda n: n["report"].models["BERT4Rec"].standard_error("HR@10"),
+        lambda n: n["bert4rec"].Popularity(n["split"].train),
+    ),
+    "06": (
+        lambda n: n["shipped"].titles[:5],
+        0,
+        lambda n: set(n["shipped"].similar("Toy Story (1995)", k=10)["title"]),
+    ),
+    "07": (
+        "no user",
+        lambda n: n["recommender"].recommend(["ski 03"], k=5, exclude=["ski 04"]),
+        lambda n: n["recommender"],
+    ),
+    "08": (2.0, 100, lambda n: n["split"].test),
+    "09": ((5.0, 4.0), (1.0, 2.0), 8),
+}
+
+
 class WithoutAsserts(ast.NodeTransformer):
     def visit_Assert(self, node):
         return ast.copy_location(ast.Pass(), node)
 
 
 @each
-def test_the_answers_run(path, tmp_path, monkeypatch):
-    """Run the notebook's cells and then each answer, with training cut to a moment."""
+def test_the_answers_are_right_and_wrong_ones_are_not(path, tmp_path, monkeypatch):
+    """Run the notebook's cells, with training cut to a moment; then each answer, and wrong ones.
+
+    The cell below an exercise must tell them apart, and say so if there is no answer yet.
+    """
     monkeypatch.setenv("BERT4REC_DATASET", "small")
     (tmp_path / "notebooks").mkdir()
     for name in ("results", "benchmarks"):
@@ -130,17 +204,29 @@ def test_the_answers_run(path, tmp_path, monkeypatch):
         return train(model, some, config, **options)
 
     monkeypatch.setattr(bert4rec, "train", train_a_moment)
-    names = {"display": print}
+    names = {"display": print, "bert4rec": bert4rec}
     for cell in code_cells(path):
         # what a trained model must reach is asserted by nbval, on a trained model
         tree = WithoutAsserts().visit(ast.parse("".join(cell["source"])))
         exec(compile(tree, f"{path.stem} {cell['id']}", "exec"), names)
-    text = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
-    blocks = re.findall(r"<details>.*?</details>", text, re.S)
-    answers = ["\n".join(re.findall(r"```python\n(.*?)```", block, re.S)) for block in blocks]
-    assert sum(map(bool, answers)) >= 2
-    for number, answer in enumerate(answers, start=1):
-        with warnings.catch_warnings(), contextlib.suppress(InputError, FloatingPointError):
+    for number, (answer, checked, slots) in enumerate(exercises(path), start=1):
+        where = f"{path.stem}, exercise {number}"
+        scope = dict(names)
+        said = []
+        monkeypatch.setattr("builtins.print", lambda *texts, said=said, **how: said.append(texts))
+        exec(compile(ast.parse(checked), f"{where}, check", "exec"), dict(scope))
+        assert said[-1][0].startswith("Not answered yet"), where
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exec(compile(answer, f"{path.stem} answer {number}", "exec"), dict(names))
+            exec(compile(answer, f"{where}, answer", "exec"), scope)
+        rest = ast.Module([n for n in ast.parse(checked).body if not is_slot(n)], [])
+        exec(compile(rest, f"{where}, check", "exec"), scope)
+        assert said[-1][0] == "Right!", f"{where}: {said[-1][0]}"
+        for wrong in (*EVER_WRONG, WRONG[path.stem[:2]][number - 1]):
+            scope |= dict.fromkeys(slots, wrong(scope) if callable(wrong) else wrong)
+            exec(compile(rest, f"{where}, check", "exec"), scope)
+            assert said[-1][0].startswith("Not yet"), f"{where}: {wrong!r} passes"
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path / "notebooks")
+        monkeypatch.setattr(bert4rec, "train", train_a_moment)
     plt.close("all")
