@@ -55,21 +55,21 @@ def main() -> None:
     parser.add_argument("--ml-100k", required=True, type=Path, help="ml-100k.inter")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    command = (
-        "python results/measure_what_matters.py --ml-1m {0.ml_1m.name} --ml-100k {0.ml_100k.name}"
-    )
+    about = {
+        "command": "python results/measure_what_matters.py "
+        f"--ml-1m {options.ml_1m.name} --ml-100k {options.ml_100k.name}",
+        "training": {"preset": "tutorial", "seed": get_preset("tutorial").training.seed},
+        "versions": versions(torch.device("cpu")),
+    }
+    measured = json.loads(OUTPUT.read_text(encoding="utf-8"))["rows"] if OUTPUT.exists() else {}
     for name, measure in rows(options.ml_1m, options.ml_100k):
-        record = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
-        record["command"] = command.format(options)
-        record["versions"] = versions(torch.device("cpu"))
-        if name in record.get("rows", {}):
-            continue
-        print(f"-- {name}", flush=True)
-        start = time.perf_counter()
-        result = measure()
-        result["seconds"] = round(time.perf_counter() - start, 1)
-        record["rows"] = record.get("rows", {}) | {name: result}
-        write_atomically(OUTPUT, (json.dumps(record, indent=1) + "\n").encode())
+        if name not in measured:
+            print(f"-- {name}", flush=True)
+            start = time.perf_counter()
+            result = measure()
+            measured[name] = {**result, "seconds": round(time.perf_counter() - start, 1)}
+        content = json.dumps({**about, "rows": measured}, indent=1)
+        write_atomically(OUTPUT, (content + "\n").encode())
 
 
 def rows(ml_1m: Path, ml_100k: Path) -> Iterator[tuple[str, Callable[[], dict]]]:

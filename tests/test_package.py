@@ -150,6 +150,33 @@ def test_the_other_figures_of_the_results_page_are_the_recorded_ones():
         assert text in page
 
 
+def test_what_the_results_page_says_of_what_matters_is_recorded():
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    stored = record("what-matters.json")
+    assert {"command", "training", "versions"} <= set(stored)
+    rows = stored["rows"]
+    for name, row in rows.items():
+        assert {"users", "sha256", "seconds"} <= set(row)
+        if name.startswith("future"):
+            continue
+        columns = ["BERT4Rec", "SASRec", "item transitions", "popularity"]
+        columns = columns[:3] if name.startswith("order") else columns
+        means = {model: metrics["NDCG@10"]["mean"] for model, metrics in row["models"].items()}
+        cells = [f"{means[model]:.4f}" if model in means else "" for model in columns]
+        assert f"| {name.removeprefix('order, ml-1m, ')} | {' | '.join(cells)} |" in page
+    for model in ("BERT4Rec", "item transitions", "popularity"):
+        past, known = (
+            np.concatenate(
+                [r["NDCG@10 by user"][model] for n, r in rows.items() if n.endswith(end)]
+            )
+            for end in (", without", ", with")
+        )
+        gap = known - past
+        error = gap.std(ddof=1) / len(gap) ** 0.5
+        cells = f"{past.mean():.4f} | {known.mean():.4f} | {gap.mean():+.4f} | {error:.4f}"
+        assert f"| {model} | {cells} |" in page
+
+
 def record(name: str) -> dict:
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
