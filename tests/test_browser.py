@@ -1,0 +1,145 @@
+"""What a reader meets: JupyterLab, opened as `make lab` does, in a real browser.
+
+It needs Playwright and a Chromium (Debian: apt install chromium). Screenshots are kept in
+runs/browser/. The notebooks run in a copy of the repository: JupyterLab saves by itself.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+from mutations import copy_of_the_repository
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the path")
+
+SHOTS = ROOT / "runs" / "browser"
+PATIENCE = 600  # seconds for a notebook; 06 trains for a minute or two if nothing is in runs/
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of JupyterLab, and the folder it runs in."""
+    folder = copy_of_the_repository(tmp_path_factory.mktemp("lab"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    made = subprocess.run(
+        ["make", "-n", "lab"], cwd=folder, check=True, capture_output=True, text=True
+    )
+    command = shlex.split(made.stdout.splitlines()[-1])
+    assert command[0].endswith("bin/jupyter")
+    command[0] = str(Path(sys.executable).parent / "jupyter")
+    command += ["--no-browser", f"--port={port}", "--ServerApp.token=", "--allow-root"]
+    variables = os.environ | {"PYTHONPATH": str(folder), "CUDA_VISIBLE_DEVICES": ""}
+    log = (folder / "jupyter.log").open("w")
+    server = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{address}/api/status", timeout=5).read()
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield address, folder
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield chromium
+        chromium.close()
+
+
+def run_all(page, address: str, path: Path) -> None:
+    """Choose Run > Run All Cells, wait for the end, save; nothing may have failed."""
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_selector('.jp-Toolbar-kernelStatus, [data-status="idle"]', timeout=60_000)
+    page.locator(".lm-MenuBar-item", has_text="Run").first.click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        page.wait_for_timeout(1000)
+        page.keyboard.press("Control+s")
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        assert not [o for cell in code for o in cell["outputs"] if o["output_type"] == "error"]
+        if is_idle(address) and not page.get_by_text("[*]:").count() and newly_run(code):
+            return
+    raise AssertionError(f"{path.name} was not done within {PATIENCE} s")
+
+
+def is_idle(address: str) -> bool:
+    with urllib.request.urlopen(f"{address}/api/kernels", timeout=10) as answer:
+        kernels = json.load(answer)
+    return bool(kernels) and all(kernel["execution_state"] == "idle" for kernel in kernels)
+
+
+def newly_run(code: list[dict]) -> bool:
+    """Whether all cells ran in one go: also those that only a reader starts are counted."""
+    counts = [cell["execution_count"] for cell in code]
+    return None not in counts and counts == list(range(counts[0], counts[0] + len(counts)))
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "02_cloze_masking", "06_recommend"])
+def test_a_notebook_runs_from_the_menu(name, lab, browser):
+    address, folder = lab
+    path = folder / "notebooks" / f"{name}.ipynb"
+    clear(path)
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    # what `make lab` opens by itself is notebook 0
+    of_its_own = f"{address}/lab/workspaces/{name}/tree/notebooks/{path.name}"
+    page.goto(address if name.startswith("00") else of_its_own)
+    page.wait_for_selector(f'.lm-TabBar-tabLabel:has-text("{path.name}")', timeout=60_000)
+    run_all(page, address, path)
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png")
+    if name.startswith("06"):
+        use_the_picker(page)
+    page.close()
+
+
+def use_the_picker(page) -> None:
+    """Add a title to the history: the list of recommendations must follow."""
+    box = page.locator(".jupyter-widgets.widget-vbox").first
+    box.scroll_into_view_if_needed()
+    before = box.locator("table").inner_text()
+    find = page.get_by_placeholder("type a title")
+    find.fill("Alien (1979)")
+    find.press("Enter")
+    box.locator(".jupyter-widget-tag", has_text="Alien (1979)").wait_for(timeout=20_000)
+    page.wait_for_function(
+        "before => document.querySelector('.jupyter-widgets table').innerText !== before",
+        arg=before,
+        timeout=20_000,
+    )
+    page.wait_for_timeout(1000)  # the picture below follows
+    box.screenshot(path=SHOTS / "picker.png")
+    assert "Alien (1979)" not in box.locator("table").inner_text()
+
+
+def clear(path: Path) -> None:
+    """Take the outputs away, so that what is there afterwards was made here."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell.update(outputs=[], execution_count=None)
+    path.write_text(json.dumps(notebook), encoding="utf-8")
