@@ -71,6 +71,9 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@# no question about news in front of the first notebook, and nothing fetched for it
+	$(BIN)/jupyter labextension disable --level=sys_prefix \
+		"@jupyterlab/apputils-extension:announcements" 2>/dev/null
 	@touch $@
 
 # Write requirements.lock anew, from the newest versions that pyproject.toml allows.

@@ -42,6 +42,9 @@ def lab(tmp_path_factory):
     command[0] = str(Path(sys.executable).parent / "jupyter")
     command += ["--no-browser", f"--port={port}", "--ServerApp.token=", "--allow-root"]
     variables = os.environ | {"PYTHONPATH": str(folder), "CUDA_VISIBLE_DEVICES": ""}
+    # what is open, and how it looks, is a new reader's, and the tester's own stays as it is
+    for name in ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_SETTINGS_DIR"):
+        variables[name] = str(folder / ".jupyter")
     log = (folder / "jupyter.log").open("w")
     server = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
@@ -111,6 +114,10 @@ def test_a_notebook_runs_from_the_menu(name, lab, browser):
     page.wait_for_selector(f'.lm-TabBar-tabLabel:has-text("{path.name}")', timeout=60_000)
     run_all(page, address, path)
     SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}-end.png")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+Home")
+    page.wait_for_timeout(1000)
     page.screenshot(path=SHOTS / f"{name}.png")
     if name.startswith("06"):
         use_the_picker(page)
@@ -120,6 +127,7 @@ def test_a_notebook_runs_from_the_menu(name, lab, browser):
 def use_the_picker(page) -> None:
     """Add a title to the history: the list of recommendations must follow."""
     box = page.locator(".jupyter-widgets.widget-vbox").first
+    page.set_viewport_size({"width": 1300, "height": 1500})  # room for all of it
     box.scroll_into_view_if_needed()
     before = box.locator("table").inner_text()
     find = page.get_by_placeholder("type a title")
@@ -131,8 +139,11 @@ def use_the_picker(page) -> None:
         arg=before,
         timeout=20_000,
     )
-    page.wait_for_timeout(1000)  # the picture below follows
-    box.screenshot(path=SHOTS / "picker.png")
+    picture = box.locator("img")
+    picture.scroll_into_view_if_needed()
+    page.wait_for_timeout(2000)  # the picture follows, and is painted
+    assert picture.evaluate("image => image.complete && image.naturalWidth > 500")
+    page.screenshot(path=SHOTS / "picker.png")
     assert "Alien (1979)" not in box.locator("table").inner_text()
 
 
