@@ -24,7 +24,10 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the path")
 
 SHOTS = ROOT / "runs" / "browser"
-PATIENCE = 600  # seconds for a notebook; 06 trains for a minute or two if nothing is in runs/
+# a cell is marked as waiting or as run
+BEGUN = r"""() => [...document.querySelectorAll('.jp-InputPrompt')]
+    .some(prompt => /\[(\*|\d+)\]/.test(prompt.textContent))"""
+PATIENCE = 400  # seconds for a notebook; 06 trains for a minute or two if nothing is in runs/
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +78,28 @@ def browser():
 def run_all(page, address: str, path: Path) -> None:
     """Choose Run > Run All Cells, wait for the end, save; nothing may have failed."""
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.wait_for_selector('.jp-Toolbar-kernelStatus, [data-status="idle"]', timeout=60_000)
-    page.locator(".lm-MenuBar-item", has_text="Run").first.click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_selector(
+        '.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached", timeout=120_000
+    )
+    for _ in range(5):  # what is chosen while the kernel is still being connected is lost
+        page.locator(".lm-MenuBar-item", has_text="Run").first.click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        try:
+            page.wait_for_function(BEGUN, timeout=15_000)
+            break
+        except sync_api.TimeoutError:
+            page.keyboard.press("Escape")
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         page.wait_for_timeout(1000)
+        if page.get_by_text("[*]:").count() or not is_idle(address):
+            continue
         page.keyboard.press("Control+s")
+        page.wait_for_timeout(1000)
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         code = [cell for cell in cells if cell["cell_type"] == "code"]
         assert not [o for cell in code for o in cell["outputs"] if o["output_type"] == "error"]
-        if is_idle(address) and not page.get_by_text("[*]:").count() and newly_run(code):
+        if newly_run(code):
             return
     raise AssertionError(f"{path.name} was not done within {PATIENCE} s")
 
