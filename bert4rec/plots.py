@@ -146,7 +146,7 @@ def effects(differences: Mapping[str, float], noise: float, label: str) -> Figur
 
 
 def metric_over_k(report: Report, k: int = 50) -> Figure:
-    """HR@k and NDCG@k of every model in a report, with bands of one standard error."""
+    """HR@k and NDCG@k of every model in a report, with bands of their 95% confidence intervals."""
     ks = np.unique(np.geomspace(1, k, 20).round().astype(int))
     figure, axes = new_figure(1, 2, (9, 3.6))
     styles = ("-", "--", ":", "-.")
@@ -154,7 +154,8 @@ def metric_over_k(report: Report, k: int = 50) -> Figure:
         for number, (name, ranks) in enumerate(report.models.items()):
             mean, error = _means(ranks, metric, ks)
             axis.plot(ks, mean, styles[number % 4], label=name, color=f"C{number}")
-            axis.fill_between(ks, mean - error, mean + error, alpha=0.2, color=f"C{number}")
+            low, high = mean - 1.96 * error, mean + 1.96 * error
+            axis.fill_between(ks, low, high, alpha=0.2, color=f"C{number}")
         axis.set(xlabel="k", ylabel=f"{metric}@k", xlim=(1, k))
         axis.set_ylim(bottom=0)
     axes[0].legend()
