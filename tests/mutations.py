@@ -65,7 +65,7 @@ MUTATIONS = (
     ),
     Mutation(
         "let a causal model see the future", "sublayers",
-        "place[:, None] >= place,", "place[:, None] >= 0 * place,", "causal", "06",
+        "place[:, None] >= place,", "place[:, None] >= 0 * place,", "causal", "08",
     ),
     Mutation(
         "keep dropout on while scoring", "model",
@@ -155,7 +155,7 @@ MUTATIONS = (
     ),
     Mutation(
         "explain with the sign turned", "recommender",
-        "own[0] - own[1:]", "own[1:] - own[0]", "recommender", "00",
+        "own[0] - own[1:]", "own[1:] - own[0]", "recommender", "06",
     ),
 )  # fmt: skip
 
