@@ -31,7 +31,7 @@ train: $(READY)
 book: $(READY)
 	$(BIN)/python docs/make_book.py
 
-# Some 20 minutes; writes tests/mutations.md.
+# Some five minutes; writes tests/mutations.md.
 mutations: $(READY)
 	$(BIN)/python tests/mutations.py
 

@@ -70,7 +70,7 @@ MUTATIONS = (
     Mutation(
         "keep dropout on while scoring", "model",
         "        with _evaluating(self):\n            self._check(histories, highest",
-        "        if True:\n            self._check(histories, highest", "model", "05",
+        "        if True:\n            self._check(histories, highest", "model", "03",
     ),
     Mutation(
         "recommend [MASK]", "model",
