@@ -1,0 +1,26 @@
+"""Sphinx's settings for the book that `make book` builds from the committed notebooks."""
+
+project = "bert4rec"
+author = "the bert4rec authors"
+html_title = "bert4rec"
+html_theme = "sphinx_book_theme"
+html_theme_options = {
+    "show_toc_level": 2,
+    "use_fullscreen_button": False,
+    "use_download_button": True,
+    "home_page_in_toc": True,
+    "navbar_persistent": [],  # the search stands in the sidebar
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
+html_copy_source = True  # the download button offers the notebook
+html_last_updated_fmt = None
+
+extensions = ["myst_nb", "sphinx_copybutton"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # pages show what is committed, which the tests compare with a new run
+nb_merge_streams = True
+suppress_warnings = ["myst.header"]  # a page may begin with a cell's heading of any level
