@@ -9,7 +9,7 @@ from helpers import ROOT
 PAGES = sorted(
     path
     for path in ROOT.rglob("*.md")
-    if not {".venv", "book", "runs"} & set(path.relative_to(ROOT).parts)
+    if path.relative_to(ROOT).parts[0] not in ("book", "runs")
     and not any(part.startswith(".venv") for part in path.relative_to(ROOT).parts)
 )
 
