@@ -40,8 +40,8 @@ def lab(tmp_path_factory):
     made = subprocess.run(
         ["make", "-n", "lab"], cwd=folder, check=True, capture_output=True, text=True
     )
-    command = shlex.split(made.stdout.splitlines()[-1])
-    assert command[0].endswith("bin/jupyter")
+    (line,) = (line for line in made.stdout.splitlines() if "bin/jupyter lab " in line)
+    command = shlex.split(line)
     command[0] = str(Path(sys.executable).parent / "jupyter")
     command += ["--no-browser", f"--port={port}", "--ServerApp.token=", "--allow-root"]
     variables = os.environ | {"PYTHONPATH": str(folder), "CUDA_VISIBLE_DEVICES": ""}
