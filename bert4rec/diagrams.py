@@ -11,10 +11,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .cloze import IGNORE
-from .style import new_figure, theme
+from .style import LINES, new_figure, shortened, theme
 from .sublayers import ModelConfig
 from .vocabulary import PAD
 
@@ -31,19 +32,17 @@ def masking(
     """
     names = {**names, PAD: "[PAD]", mask_token: "[MASK]", IGNORE: "–"}
     figure, axes = new_figure(size=(1.25 * len(inputs) + 0.8, 2.7))
-
-    def box(x: int, y: int, text: str, kind: str) -> None:
-        fill = theme().boxes[kind]
-        axes.add_patch(plt.Rectangle((x, -y), 0.96, 0.92, facecolor=fill, edgecolor="0.5"))
-        middle = {"ha": "center", "va": "center", "fontsize": 9}
-        axes.text(x + 0.48, 0.46 - y, text.replace(" ", "\n"), **middle)
-
+    size = (0.96, 0.92)
     for x, (token, label) in enumerate(zip(inputs.tolist(), labels.tolist(), strict=True)):
         seen = "hidden" if token == mask_token else "padding" if token == PAD else "item"
         asked = label != IGNORE
-        box(x, 0, names[token], seen)
-        box(x, 1, names[label], "answer" if asked else "item")
-        box(x, 2, "✓" if asked else "–", "counted" if asked else "item")
+        rows = (
+            (names[token], seen),
+            (names[label], "answer" if asked else "item"),
+            ("✓" if asked else "–", "counted" if asked else "item"),
+        )
+        for y, (text, kind) in enumerate(rows):
+            _box(axes, (x, -y), size, text.replace(" ", "\n"), kind, fontsize=9)
     axes.set(xlim=(-0.1, len(inputs)), ylim=(-2.1, 1), xticks=np.arange(len(inputs)) + 0.48)
     axes.set_xticklabels([f"{len(inputs) - 1 - x}" for x in range(len(inputs))])
     axes.set_yticks([0.46, -0.54, -1.54], ["inputs", "labels", "in the loss"])
@@ -52,6 +51,13 @@ def masking(
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     return figure
+
+
+def _box(axes: Axes, corner: tuple, size: tuple, text: str, kind: str, fontsize: int) -> None:
+    fill = theme().boxes[kind]
+    axes.add_patch(plt.Rectangle(corner, *size, facecolor=fill, edgecolor="0.5"))
+    x, y = corner[0] + size[0] / 2, corner[1] + size[1] / 2
+    axes.text(x, y, text, ha="center", va="center", fontsize=fontsize)
 
 
 def sublayer_stack(config: ModelConfig) -> Figure:
@@ -76,9 +82,7 @@ def sublayer_stack(config: ModelConfig) -> Figure:
     arrow = {"arrowstyle": "-|>", "color": ink}
     for place, (text, kind, shape) in enumerate(steps):
         y = -step * place
-        fill = theme().boxes[kind]
-        axes.add_patch(plt.Rectangle((0, y), 5, 0.85, facecolor=fill, edgecolor="0.5"))
-        axes.text(2.5, y + 0.42, text, ha="center", va="center", fontsize=10)
+        _box(axes, (0, y), (5, 0.85), text, kind, fontsize=10)
         if shape:
             axes.annotate("", (2.5, y + 0.85 - step), (2.5, y), arrowprops=arrow)
             axes.text(2.65, y - 0.2, shape, va="center", fontsize=9, color=muted)
@@ -111,8 +115,7 @@ def position_similarity(vectors: torch.Tensor) -> Figure:
     left.grid(False)
     figure.colorbar(image, ax=left, label="cosine similarity", shrink=0.9)
     for number, place in enumerate((0, len(unit) // 10, len(unit) // 2)):
-        style = ("-", "--", ":")[number]
-        right.plot(cosine[place], style, color=f"C{number}", label=f"position {place}")
+        right.plot(cosine[place], LINES[number], color=f"C{number}", label=f"position {place}")
     right.set(xlabel="position, 0 is the newest", ylabel="cosine similarity", ylim=(-1, 1.05))
     right.set_title("A few positions with all others")
     right.legend()
@@ -155,7 +158,7 @@ def explanation(table: pd.DataFrame) -> Figure:
     """
     gain = table["gain"]
     attention = table.drop(columns="gain", level=0)
-    titles = [title if len(title) <= 40 else f"{title[:39]}…" for title in table.index]
+    titles = [shortened(title, 40) for title in table.index]
     figure, (left, right) = new_figure(
         1, 2, (8.5, 0.36 * len(table) + 1.5), sharey=True,
         gridspec_kw={"width_ratios": [attention.shape[1] * 0.6, 3]},

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from .diagrams import attention, explanation, masking, position_similarity, sublayer_stack
 from .evaluation import Ranks, Report
 from .sequences import Sequences
-from .style import new_figure, theme, use_theme
+from .style import LINES, new_figure, shortened, theme, use_theme
 from .training import History
 
 __all__ = [
@@ -113,7 +113,7 @@ def quality_over_time(runs: Sequence[Mapping], lines: Mapping[str, float]) -> Fi
         best = next(i for i, row in enumerate(rows) if row["epoch"] == run["best_epoch"])
         right.plot(minutes[best], values[best], "o", color=colour)
     for number, (label, value) in enumerate(lines.items()):
-        style = ("--", ":", "-.")[number % 3]
+        style = LINES[1:][number % 3]
         right.axhline(value, color=theme().muted, linestyle=style, label=f"{label}: {value:.3f}")
     left.set(xlabel="minutes of training", ylabel="loss (nats per answer)", title="Training loss")
     right.set(xlabel="minutes of training", ylabel="NDCG@10, full ranking")
@@ -149,11 +149,10 @@ def metric_over_k(report: Report, k: int = 50) -> Figure:
     """HR@k and NDCG@k of every model in a report, with bands of their 95% confidence intervals."""
     ks = np.unique(np.geomspace(1, k, 20).round().astype(int))
     figure, axes = new_figure(1, 2, (9, 3.6))
-    styles = ("-", "--", ":", "-.")
     for axis, metric in zip(axes, ("HR", "NDCG"), strict=True):
         for number, (name, ranks) in enumerate(report.models.items()):
             mean, error = _means(ranks, metric, ks)
-            axis.plot(ks, mean, styles[number % 4], label=name, color=f"C{number}")
+            axis.plot(ks, mean, LINES[number % 4], label=name, color=f"C{number}")
             low, high = mean - 1.96 * error, mean + 1.96 * error
             axis.fill_between(ks, low, high, alpha=0.2, color=f"C{number}")
         axis.set(xlabel="k", ylabel=f"{metric}@k", xlim=(1, k))
@@ -184,11 +183,10 @@ def target_ranks(report: Report, one: str, other: str) -> Figure:
     left.set(xscale="log", yscale="log", xlim=(0.8, size * 1.2), ylim=(size * 1.2, 0.8))
     left.set(xlabel=f"rank of the target, {other} (log)", ylabel=f"rank, {one} (log)")
     left.set_title(f"A dot per user; {one} higher for {(y < x).mean():.0%}")
-    styles = ("-", "--", ":", "-.")
     for number, (name, ranks) in enumerate(report.models.items()):
         rank = np.sort(ranks.expected)
         share = np.arange(1, len(rank) + 1) / len(rank)
-        right.plot(rank, share, styles[number % 4], color=f"C{number}", label=name)
+        right.plot(rank, share, LINES[number % 4], color=f"C{number}", label=name)
     right.axvline(10, color=theme().muted, linewidth=1)
     right.annotate("HR@10", (10, 0.95), (4, 0), textcoords="offset points", fontsize=9)
     right.set(xscale="log", xlim=(0.8, size), ylim=(0, 1), xlabel="rank (log)")
@@ -265,12 +263,11 @@ def item_map(points: np.ndarray, groups: Sequence[str], names: Mapping[int, str]
     free = np.inf  # the names are written downwards, each below the one before it
     for place in sorted(names, key=lambda place: -points[place, 1]):
         x, y = points[place]
-        name = names[place] if len(names[place]) <= 32 else f"{names[place][:31]}…"
         free = min(y + gap / 3, free - gap)
         left = x > middle  # names point inwards
         axes.annotate(
-            name, (x, y), (x + (-gap if left else gap), free), fontsize=8, va="center",
-            ha="right" if left else "left", bbox=behind,
+            shortened(names[place], 32), (x, y), (x + (-gap if left else gap), free),
+            fontsize=8, va="center", ha="right" if left else "left", bbox=behind,
             arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": theme().muted},
         )  # fmt: skip
     axes.set(xticks=[], yticks=[], xlabel="no unit: near means alike", title="A map of the items")

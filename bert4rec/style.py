@@ -13,6 +13,8 @@ import matplotlib.pyplot as plt
 
 from .errors import InputError, did_you_mean
 
+LINES = ("-", "--", ":", "-.")  # told apart without colour, in the order of the colours
+
 _SHARED = {
     "figure.dpi": 90,
     "axes.spines.top": False,
@@ -112,6 +114,11 @@ def use_theme(name: str) -> None:
 def theme() -> Theme:
     """The theme in use."""
     return THEMES[_chosen]
+
+
+def shortened(text: str, length: int) -> str:
+    """A text of at most `length` characters, cut off with an ellipsis if it was longer."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7, 3.6), **options):

@@ -499,11 +499,13 @@ def clip_gradients(parameters: Iterable[nn.Parameter], norm: float) -> torch.Ten
         return nn.utils.clip_grad_norm_(parameters, norm)
     values = []
     for parameter in parameters:
-        if parameter.grad is not None and parameter.grad.is_sparse:
-            parameter.grad = parameter.grad.coalesce()  # a row touched twice counts once, summed
-            values.append(parameter.grad.values())
-        elif parameter.grad is not None:
-            values.append(parameter.grad)
+        gradient = parameter.grad
+        if gradient is None:
+            continue
+        if gradient.is_sparse:
+            parameter.grad = gradient.coalesce()  # a row touched twice counts once, summed
+            gradient = parameter.grad.values()
+        values.append(gradient)
     total = nn.utils.get_total_norm(values)
     scale = (norm / (total + 1e-6)).clamp(max=1.0)
     for value in values:

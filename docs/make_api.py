@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from pathlib import Path
 
 import griffe
@@ -35,12 +34,8 @@ def pages() -> dict[str, str]:
         members = [m for m in module.members.values() if documented(m)]
         members.sort(key=lambda member: member.lineno)
         found[f"{name}.md"] = page(module, members)
-        names = ", ".join(
-            f"**[{m.name}]({name}.md#{anchor(m.name)})**"
-            if m.name in public
-            else f"[{m.name}]({name}.md#{anchor(m.name)})"
-            for m in members
-        )
+        links = {m.name: f"[{m.name}]({name}.md#{anchor(m.name)})" for m in members}
+        names = ", ".join(f"**{link}**" if m in public else link for m, link in links.items())
         index.append(f"- [{name}.py]({name}.md): {purpose}" + (f" ({names})" if names else ""))
     found["README.md"] = index[0] + "\n" + "\n".join(index[1:]) + "\n"
     return found
@@ -146,7 +141,7 @@ def anchor(title: str) -> str:
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
-def main() -> int:
+def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     wanted = pages()
     for path in FOLDER.glob("*.md"):
@@ -154,8 +149,7 @@ def main() -> int:
             path.unlink()
     for name, content in wanted.items():
         (FOLDER / name).write_text(content, encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -13,6 +13,7 @@ import base64
 import json
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx
@@ -30,6 +31,7 @@ PAGES = (
     "CHANGELOG.md",
     "LICENSE",
 )
+ALONE = "---\norphan: true\n---\n"  # heads a page that is not in the navigation
 LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -43,34 +45,38 @@ def main() -> int:
     return sphinx(["-W", "--keep-going", "-q", "-b", "html", str(source), str(output / "html")])
 
 
+@cache
+def pages() -> set[Path]:
+    """The files that are in the book as they are."""
+    found = {path for pattern in PAGES for path in ROOT.glob(pattern)}
+    return found - {ROOT / "docs" / "errors_introduction.md"}  # it is the head of errors.md
+
+
 def gather(folder: Path) -> None:
     """Put every page of the book, and what pages link to, into a folder."""
     shutil.copytree(ROOT / "docs" / "book", folder)
-    for pattern in PAGES:
-        for path in sorted(ROOT.glob(pattern)):
-            if path.name == "errors_introduction.md":  # it is the head of errors.md
-                continue
-            place = folder / path.relative_to(ROOT)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".ipynb":
-                book = json.loads(path.read_text(encoding="utf-8"))
-                for cell in book["cells"]:
-                    if cell["cell_type"] == "markdown":
-                        text = linked("".join(cell["source"]), path, folder)
-                        cell["source"] = text.splitlines(keepends=True)
-                place.write_text(json.dumps(book), encoding="utf-8")
-            elif path.suffix == ".md":
-                text = linked(path.read_text(encoding="utf-8"), path, folder)
-                # the series and its look-ups are in the navigation; what lies below them is not
-                alone = place.parent.name == "api" and place.name != "README.md"
-                place.write_text(("---\norphan: true\n---\n" if alone else "") + text, "utf-8")
-            else:
-                shutil.copy(path, place)
+    for path in sorted(pages()):
+        place = folder / path.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".ipynb":
+            book = json.loads(path.read_text(encoding="utf-8"))
+            for cell in book["cells"]:
+                if cell["cell_type"] == "markdown":
+                    text = linked("".join(cell["source"]), path, folder)
+                    cell["source"] = text.splitlines(keepends=True)
+            place.write_text(json.dumps(book), encoding="utf-8")
+        elif path.suffix == ".md":
+            text = linked(path.read_text(encoding="utf-8"), path, folder)
+            # the series and its look-ups are in the navigation; what lies below them is not
+            alone = place.parent.name == "api" and place.name != "README.md"
+            place.write_text((ALONE if alone else "") + text, encoding="utf-8")
+        else:
+            shutil.copy(path, place)
     for path in sorted((ROOT / "bert4rec").glob("*.py")):
         place = folder / "bert4rec" / path.name
         place.parent.mkdir(exist_ok=True)
         shutil.copy(path, place)
-        text = f"---\norphan: true\n---\n# {path.name}\n\n"
+        text = f"{ALONE}# {path.name}\n\n"
         api = ROOT / "docs" / "api" / f"{path.stem}.md"
         text += f"[Documentation](../docs/api/{api.name})\n\n" if api.exists() else ""
         text += f"```{{literalinclude}} {path.name}\n:language: python\n:linenos:\n```\n"
@@ -97,7 +103,7 @@ def linked(text: str, path: Path, folder: Path) -> str:
         up = "../" * len(path.relative_to(ROOT).parent.parts)
         if inside.parts[0] == "bert4rec" and inside.suffix == ".py":
             inside = inside.with_suffix(".md")
-        elif not any(target in ROOT.glob(pattern) for pattern in PAGES):
+        elif target not in pages():
             place = folder / inside
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(target, place)

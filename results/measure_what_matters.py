@@ -30,7 +30,6 @@ import torch
 
 from bert4rec import (
     BERT4Rec,
-    Holdout,
     ItemTransitions,
     Recommender,
     Report,
@@ -63,11 +62,12 @@ def main() -> None:
     }
     measured = json.loads(OUTPUT.read_text(encoding="utf-8"))["rows"] if OUTPUT.exists() else {}
     for name, measure in rows(options.ml_1m, options.ml_100k):
-        if name not in measured:
-            print(f"-- {name}", flush=True)
-            start = time.perf_counter()
-            result = measure()
-            measured[name] = {**result, "seconds": round(time.perf_counter() - start, 1)}
+        if name in measured:
+            continue
+        print(f"-- {name}", flush=True)
+        start = time.perf_counter()
+        result = measure()
+        measured[name] = {**result, "seconds": round(time.perf_counter() - start, 1)}
         content = json.dumps({**about, "rows": measured}, indent=1)
         write_atomically(OUTPUT, (content + "\n").encode())
 
@@ -99,7 +99,7 @@ def sequences_of(log: pd.DataFrame) -> Sequences:
 
 
 def result_of(report: Report, data: Sequences) -> dict:
-    """NDCG@10 and HR@10 by model, with the standard errors and each user's NDCG@10."""
+    """NDCG@10 and HR@10 by model, with their standard errors."""
     models = {
         name: {
             metric: {"mean": ranks.metric(metric), "standard error": ranks.standard_error(metric)}
@@ -188,9 +188,8 @@ def evaluated(split: Split, causal: bool = False) -> Report:
     model = BERT4Rec(preset.model_config(split.train.num_items))
     history = train(model, split, preset.training, progress=False)
     print(f"   best epoch {history.best_epoch}, {history.seconds:.0f} s", flush=True)
-    test: Holdout = split.test
     name = "SASRec" if causal else "BERT4Rec"
-    return evaluate({name: model, "item transitions": ItemTransitions(split.train)}, test)
+    return evaluate({name: model, "item transitions": ItemTransitions(split.train)}, split.test)
 
 
 if __name__ == "__main__":

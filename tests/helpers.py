@@ -1,6 +1,9 @@
 """What several test files share."""
 
+import importlib.util
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -10,6 +13,15 @@ from bert4rec import BERT4Rec, ModelConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
+
+
+@cache
+def docs_script(name: str) -> ModuleType:
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def make_log(num_users=30, num_items=40, seed=0, low=3, high=15) -> pd.DataFrame:

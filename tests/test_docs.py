@@ -1,10 +1,9 @@
 """Documents that are made from the source are up to date, and links lead somewhere."""
 
-import importlib.util
 import re
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, docs_script
 
 PAGES = sorted(
     path
@@ -14,21 +13,14 @@ PAGES = sorted(
 )
 
 
-def script(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def anchors(path) -> set[str]:
     """The fragments that a code host gives the headings of a page."""
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
-    return {script("make_api").anchor(title) for title in re.findall(r"^#+ (.+)$", text, re.M)}
+    return {docs_script("make_api").anchor(title) for title in re.findall(r"^#+ (.+)$", text, re.M)}
 
 
 def test_the_docs_of_the_module_are_those_of_its_docstrings():
-    wanted = script("make_api").pages()
+    wanted = docs_script("make_api").pages()
     there = {path.name: path.read_text("utf-8") for path in (ROOT / "docs" / "api").glob("*.md")}
     assert there == wanted, "run python docs/make_api.py"
 
@@ -64,7 +56,7 @@ def test_notebooks_link_to_entries_that_are_there(path):
 
 def test_a_link_of_the_book_leads_to_its_page_and_a_broken_one_is_named(tmp_path):
     pytest.importorskip("sphinx")
-    book = script("make_book")
+    book = docs_script("make_book")
     page = ROOT / "notebooks" / "02_cloze_masking.ipynb"
     text = "[source](../bert4rec/cloze.py) [`hide`](../docs/api/cloze.md#hide) [r](../results/)"
     assert book.linked(text, page, tmp_path) == (

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import ROOT, make_log, tiny_model
+from helpers import ROOT, docs_script, make_log, tiny_model
 
 from bert4rec import InputError, Recommender, Sequences, Vocabulary, read_interactions
 
@@ -161,11 +161,9 @@ def test_two_million_items_with_one_event_each():
         Sequences.from_interactions(log, min_item_count=2)
 
 
-def test_every_error_is_in_the_docs(monkeypatch):
+def test_every_error_is_in_the_docs():
     """docs/errors.md is made from the source by docs/make_errors.py."""
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import make_errors
-
+    make_errors = docs_script("make_errors")
     assert (ROOT / "docs" / "errors.md").read_text(encoding="utf-8") == make_errors.page()
     with pytest.raises(InputError) as caught:
         Sequences.from_interactions(make_log(), user="who")

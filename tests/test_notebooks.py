@@ -1,7 +1,9 @@
 """What nbval does not see: that the committed notebooks were run, in order, and are readable."""
 
 import ast
+import contextlib
 import dataclasses
+import io
 import itertools
 import json
 import re
@@ -185,6 +187,13 @@ WRONG = {
 }
 
 
+def said_by(code: str | ast.Module, name: str, scope: dict) -> str:
+    """Run a cell; the last line that it prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(code, name, "exec"), scope)
+    return printed.getvalue().splitlines()[-1]
+
+
 class WithoutAsserts(ast.NodeTransformer):
     def visit_Assert(self, node):
         return ast.copy_location(ast.Pass(), node)
@@ -217,21 +226,16 @@ def test_the_answers_are_right_and_wrong_ones_are_not(path, tmp_path, monkeypatc
     for number, (answer, checked, slots) in enumerate(exercises(path), start=1):
         where = f"{path.stem}, exercise {number}"
         scope = dict(names)
-        said = []
-        monkeypatch.setattr("builtins.print", lambda *texts, said=said, **how: said.append(texts))
-        exec(compile(ast.parse(checked), f"{where}, check", "exec"), dict(scope))
-        assert said[-1][0].startswith("Not answered yet"), where
+        assert said_by(checked, f"{where}, check", dict(scope)).startswith("Not answered yet"), (
+            where
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exec(compile(answer, f"{where}, answer", "exec"), scope)
         rest = ast.Module([n for n in ast.parse(checked).body if not is_slot(n)], [])
-        exec(compile(rest, f"{where}, check", "exec"), scope)
-        assert said[-1][0] == "Right!", f"{where}: {said[-1][0]}"
+        assert said_by(rest, f"{where}, check", scope) == "Right!", where
         for wrong in (*EVER_WRONG, WRONG[path.stem[:2]][number - 1]):
             scope |= dict.fromkeys(slots, wrong(scope) if callable(wrong) else wrong)
-            exec(compile(rest, f"{where}, check", "exec"), scope)
-            assert said[-1][0].startswith("Not yet"), f"{where}: {wrong!r} passes"
-        monkeypatch.undo()
-        monkeypatch.chdir(tmp_path / "notebooks")
-        monkeypatch.setattr(bert4rec, "train", train_a_moment)
+            said = said_by(rest, f"{where}, check", scope)
+            assert said.startswith("Not yet"), f"{where}: {wrong!r} passes"
     plt.close("all")

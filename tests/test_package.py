@@ -14,7 +14,7 @@ import pytest
 from helpers import ROOT
 
 import bert4rec
-from bert4rec import plots
+from bert4rec import diagrams, plots
 
 RESULTS = ROOT / "results"
 
@@ -183,5 +183,8 @@ def record(name: str) -> dict:
 
 def test_every_figure_is_shown_in_a_notebook():
     shown = "".join(path.read_text() for path in (ROOT / "notebooks").glob("*.ipynb"))
+    for module in (plots, diagrams):
+        here = [v for v in vars(module).values() if getattr(v, "__module__", "") == module.__name__]
+        assert {v.__name__ for v in here if v.__name__[0] != "_"} <= set(plots.__all__)
     for name in plots.__all__:
         assert f"plots.{name}(" in shown, name
