@@ -23,15 +23,23 @@ ITEMS, PER_USER = 100_000, 100
 
 
 def generate(rows: int, folder: Path) -> None:
-    """A log in Parquet, written by DuckDB."""
-    import duckdb
+    """A log in Parquet, written in pieces."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet
 
-    duckdb.connect().execute(
-        f"COPY (SELECT (random() * {rows // PER_USER})::INTEGER AS user_id, "
-        f"(pow(random(), 3) * {ITEMS})::INTEGER AS item_id, "
-        f"(1.6e9 + random() * 1e8)::BIGINT AS timestamp FROM range({rows})) "
-        f"TO '{folder / 'log.parquet'}' (FORMAT parquet)"
-    )
+    rng = np.random.default_rng(0)
+    names = ("user_id", "item_id", "timestamp")
+    schema = pa.schema([(name, pa.int64()) for name in names])
+    with pyarrow.parquet.ParquetWriter(folder / "log.parquet", schema) as file:
+        for first in range(0, rows, 5_000_000):
+            count = min(5_000_000, rows - first)
+            columns = (
+                rng.integers(0, rows // PER_USER, count),
+                (rng.random(count) ** 3 * ITEMS).astype(np.int64),
+                rng.integers(16 * 10**8, 17 * 10**8, count),
+            )
+            file.write_table(pa.table(dict(zip(names, columns, strict=True)), schema))
 
 
 def build(rows: int, folder: Path) -> None:

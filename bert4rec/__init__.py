@@ -6,11 +6,11 @@ from .cloze import IGNORE, ClozeBatches, NextItemBatches, choose_masked, hide, w
 from .devices import pick_device
 from .errors import InputError
 from .evaluation import METRICS, Negatives, Ranks, Report, evaluate, rank_targets
-from .interactions import read_interactions
 from .large import build_sequences
 from .model import BERT4Rec
 from .movielens import download_movielens, load_movielens
 from .presets import PRESETS, Preset, get_preset
+from .readers import read_interactions
 from .recommender import Recommender
 from .sequences import Holdout, Sequences, Split
 from .sublayers import BERT, ModelConfig

@@ -24,9 +24,9 @@ from .devices import keep_freed_memory
 from .errors import InputError
 from .evaluation import Report, Scorer
 from .files import model_folder, read_config, write_atomically
-from .interactions import read_interactions
 from .movielens import RELEASES, download_movielens, load_movielens
 from .presets import PRESETS, Preset, get_preset
+from .readers import read_interactions
 from .recommender import Recommender
 from .sequences import Sequences
 from .sublayers import ModelConfig
@@ -66,25 +66,49 @@ class DataOptions:
     """The column of items."""
     time: str | None = None
     """The column of times."""
+    time_format: str | None = None
+    """How dates are written, if not like 2014-04-24 16:04:18: "%%d.%%m.%%Y %%H:%%M", …"""
+    separator: str | None = None
+    """What stands between the fields of a line, if not what the format has: ";"."""
+    encoding: str | None = None
+    """The encoding of the file, if it is not UTF-8: cp1252, utf-16."""
+    columns: tuple[str, ...] | None = None
+    """Names for the columns of a file that has no header."""
     min_user_count: int = 5
     """Leave out users with fewer interactions, again and again until this and the next hold."""
     min_item_count: int = 5
     """Leave out items with fewer interactions."""
     titles: Path | None = None
-    """A .csv or .tsv file with an item and a title column, for data that is not MovieLens."""
+    """A file with an item and a title column (.csv, .tsv, .item, .parquet), for data that is not
+    MovieLens."""
 
     def read(self) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-        """Read the log and, where there are any, the titles."""
+        """Read the log and, where it brings them or they were named, the titles."""
+        interactions, movies = self.read_log()
+        return interactions, movies if self.titles is None else read_interactions(self.titles)
+
+    def read_log(self) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+        """Read the log, and the titles if they come with it."""
         if self.data in RELEASES:
-            interactions, movies = load_movielens(self.data)
-        elif Path(self.data).exists() or "." in self.data or "/" in self.data:
-            interactions, movies = read_interactions(self.data), None
-        else:
+            return load_movielens(self.data)
+        if not Path(self.data).exists() and not set("./~") & set(self.data):
             raise InputError(
                 f"--data {self.data!r} is neither a file nor a MovieLens release "
                 f"({', '.join(RELEASES)})."
             )
-        return interactions, movies if self.titles is None else read_interactions(self.titles)
+        log = read_interactions(
+            self.data, user=self.user, item=self.item, separator=self.separator,
+            encoding=self.encoding, columns=self.columns,
+        )  # fmt: skip
+        return log, None
+
+    def record(self) -> dict:
+        """What a folder shall say about its log: files by their whole path, to find them again."""
+        said = _plain(self)
+        for name in ("data", "titles"):
+            if said[name] and said[name] not in RELEASES:
+                said[name] = str(Path(said[name]).expanduser().resolve())
+        return said
 
     def sequences(
         self, interactions: pd.DataFrame, vocabulary: Vocabulary | None = None
@@ -92,7 +116,7 @@ class DataOptions:
         """Build the sequences of a log, of the items of a vocabulary if one is given."""
         return Sequences.from_interactions(
             interactions, self.user, self.item, self.time,
-            self.min_user_count, self.min_item_count, vocabulary,
+            self.min_user_count, self.min_item_count, vocabulary, self.time_format,
         )  # fmt: skip
 
 
@@ -179,7 +203,7 @@ class Evaluate:
         options = DataOptions(**{k: v for k, v in stored.items() if k in known})
         if self.data is not None:
             options = dataclasses.replace(options, data=self.data)
-        interactions, _ = options.read()
+        interactions, _ = options.read_log()
         sequences = options.sequences(interactions)
         vocabulary = recommender.vocabulary
         if sequences.vocabulary.is_numbering_of(vocabulary):

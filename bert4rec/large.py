@@ -1,15 +1,19 @@
-"""Sequences of logs that do not fit into memory: sorted on disk by DuckDB, used from there.
+"""Sequences of logs that do not fit into memory: sorted on disk, used from there.
 
     build_sequences("log/*.parquet", "sequences")
     split = Sequences.open("sequences").leave_one_out()
 
-The tokens stay in a file that is mapped into memory: a batch reads the windows it needs.
+The tokens stay in a file that is mapped into memory: a batch reads the windows it needs. Reading,
+filtering and sorting are those of `Sequences.from_interactions`, in pieces: the result is the same.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +22,27 @@ import pandas as pd
 from .errors import InputError
 from .files import make_folder, unwritable
 from .interactions import find_columns
+from .readers import Layout, existing, is_parquet, read_blocks
+from .sequences import (
+    by_user_and_time,
+    check_counts,
+    empty_log,
+    k_core,
+    nothing_left,
+    one_user,
+)
+from .values import (
+    as_times,
+    check_complete,
+    common_times,
+    ids_or_text,
+    plain_ids,
+    time_values,
+)
 from .vocabulary import write_ids
 
-ROWS = 1_000_000  # rows of the sorted log that are held at a time
+ROWS = 1_000_000  # rows that are held at a time while the log is read
+BYTES = 64  # of memory for a row, while some are sorted
 
 
 def build_sequences(
@@ -29,118 +51,213 @@ def build_sequences(
     user: str | None = None,
     item: str | None = None,
     time: str | None = None,
+    min_user_count: int = 1,
     min_item_count: int = 1,
     memory: str = "2GB",
+    separator: str | None = None,
+    encoding: str | None = None,
+    columns: Sequence[str] | None = None,
+    time_format: str | None = None,
+    progress: bool = False,
 ) -> None:
     """Write the sequences of a log into a folder, for `Sequences.open`.
 
-    The log is read four times: to look for gaps, to number the items and then the users, and
-    sorted by user and time, ties in the order of the file, to write the tokens. Users with fewer
-    than 3 interactions are left out, so that `leave_one_out` holds out the same of everybody and
-    copies nothing.
+    They are the ones that `Sequences.from_interactions` makes of the same log. The log is read
+    twice: to learn its ids and types, and to number it. The numbers are sorted on the disk of the
+    folder, 16 bytes for each interaction. Only ids must fit into memory.
 
     Args:
-        files: a Parquet or CSV file, or several by a pattern, as "log/*.parquet".
+        files: a file that `read_interactions` knows, or several by a pattern, as "log/*.parquet",
+            which follow each other in the order of their names.
         folder: is made if it is not there.
-        user, item, time: its columns; names in common use are found.
-        min_item_count: leave out items with fewer interactions (once, not until nothing changes).
-        memory: what DuckDB may use; it sorts larger logs on the disk of the folder.
+        user, item, time, min_user_count, min_item_count, time_format: see
+            `Sequences.from_interactions`.
+        memory: what sorting may use, as "500MB" or "2GB".
+        separator, encoding, columns: see `read_interactions`.
+        progress: say on standard error what is done.
 
     Raises:
-        InputError: a file or column is missing, an id or time is missing, nothing is left, the
-            folder cannot be written to, or DuckDB is not installed.
+        InputError: a file, an id, a time or an option cannot be used, or nothing is left; see
+            `read_interactions` and `Sequences.from_interactions`. Or the folder cannot be written
+            to. Sequences that were there are then gone or whole, never mixed.
     """
-    try:
-        import duckdb
-    except ImportError as error:
-        raise InputError(
-            "building sequences on disk needs DuckDB: pip install 'bert4rec[formats]'."
-        ) from error
+    check_counts(min_user_count, min_item_count)
+    log = _Log(_paths(files), Layout(separator, encoding, columns), (user, item, time), time_format)
+    rows_at_once = max(1, _bytes(memory) // BYTES)
     folder = Path(folder)
-    scratch = folder / ".duckdb"
+    scratch = folder / ".building"
     make_folder(scratch)
+    say = _say if progress else lambda text: None
     try:
         for name in ("offsets", "times"):  # half built it must not look like what was there before
             (folder / f"{name}.npy").unlink(missing_ok=True)
-        with duckdb.connect(str(scratch / "work.db")) as base:
-            base.execute("SET memory_limit = ?", [memory])
-            base.execute("SET temp_directory = ?", [str(scratch)])
-            _build(base, str(files), folder, (user, item, time), min_item_count)
-    except duckdb.Error as error:
-        raise InputError(f"{files}: {str(error).splitlines()[0]}") from error
+        log.look(say)
+        spool = _Spool(scratch, log.time_kind)
+        spool.fill(log.numbered())
+        say(f"{spool.count:,} interactions numbered; sorting")
+        (_, users), (_, items) = log.users, log.items
+        users_kept, items_kept = k_core(
+            spool, len(users), len(items), min_user_count, min_item_count
+        )
+        if not users_kept.any():
+            raise nothing_left(spool.count, min_user_count, min_item_count)
+        write_ids(folder / "items.csv", items[items_kept])
+        write_ids(folder / "users.csv", users[users_kept])
+        _sort(spool, users_kept, items_kept, folder, rows_at_once)
+        say(f"{users_kept.sum():,} users and {items_kept.sum():,} items written to {folder}")
     except OSError as error:
         raise unwritable(folder, error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _build(base, files: str, folder: Path, columns: tuple, min_item_count: int) -> None:
-    kind = "read_parquet" if ".parquet" in files else "read_csv"
-    source = f"{kind}('{files.replace(chr(39), chr(39) * 2)}')"
-    names = [column[0] for column in base.execute(f"SELECT * FROM {source} LIMIT 0").description]
-    user, item, time = find_columns(pd.DataFrame(columns=names), *columns)
-    chosen = {"u": user, "i": item} | ({"t": time} if time else {})
-    quoted = {short: '"' + name.replace('"', '""') + '"' for short, name in chosen.items()}
-    gaps = ", ".join(f"count(*) - count({column})" for column in quoted.values())
-    for name, missing in zip(
-        chosen.values(), base.execute(f"SELECT {gaps} FROM {source}").fetchone(), strict=True
-    ):
-        if missing:
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _paths(files: str | Path) -> list[Path]:
+    pattern = str(Path(files).expanduser())
+    found = [Path(path) for path in sorted(glob.glob(pattern)) if Path(path).is_file()]
+    return found or [existing(files)]
+
+
+def _bytes(memory: str) -> int:
+    units = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+    text = str(memory).strip().upper()
+    try:
+        return int(float(text[:-2]) * units[text[-2:]])
+    except (KeyError, ValueError, OverflowError) as error:
+        raise InputError(f"memory must be like '500MB' or '2GB', not {memory!r}.") from error
+
+
+class _Log:
+    """A log in files: its ids, the type of its times, and its rows as numbers."""
+
+    def __init__(self, paths: list[Path], layout: Layout, columns: tuple, time_format: str | None):
+        self.paths, self.layout, self.columns = paths, layout, columns
+        self.time_format = time_format
+        self.typed = is_parquet(paths[0])  # of texts, the rule for numbers must see all
+        if any(is_parquet(path) != self.typed for path in paths):
             raise InputError(
-                f"column {name!r} of {files} has {missing:,} missing values. Drop those rows first."
+                f"{paths[0]} and the others must be of one format, all Parquet or none of them."
             )
-    base.execute(
-        f"CREATE TABLE items AS SELECT i, row_number() OVER (ORDER BY i) AS token FROM "
-        f"(SELECT {quoted['i']} AS i FROM {source} GROUP BY i HAVING count(*) >= {min_item_count})"
-    )
-    base.execute(
-        f"CREATE TABLE users AS SELECT u, n, row_number() OVER (ORDER BY u) - 1 AS place FROM "
-        f"(SELECT {quoted['u']} AS u, count(*) AS n FROM {source} "
-        f"WHERE {quoted['i']} IN (SELECT i FROM items) GROUP BY u HAVING count(*) >= 3)"
-    )
-    users = base.execute("SELECT u, n FROM users ORDER BY place").df()
-    if users.empty:
-        raise InputError(
-            f"no user of {files} has 3 interactions with min_item_count={min_item_count}."
-        )
-    items = base.execute("SELECT i FROM items ORDER BY token").df()["i"]
-    write_ids(folder / "items.csv", pd.Index(items))
-    write_ids(folder / "users.csv", pd.Index(users["u"]))
-    offsets = np.concatenate([[0], users["n"].to_numpy().cumsum()]).astype(np.int64)
-    _write(base, source, quoted, folder, offsets)
-    np.save(folder / "offsets.npy", offsets)
+
+    def blocks(self) -> Iterator[list[pd.Series]]:
+        """The columns of users, items and, if there are any, times, piece by piece."""
+        for path in self.paths:
+            first = 0
+            for frame in read_blocks(path, self.layout, ROWS):
+                self.names = [name for name in find_columns(frame, *self.columns) if name]
+                if frame.empty:
+                    continue
+                columns = [frame[name] for name in self.names]
+                if not self.typed:
+                    columns = [column.mask(column == "") for column in columns]
+                for column, what in zip(columns, ("ids", "ids", "times"), strict=False):
+                    check_complete(column, column.name, what, first)
+                first += len(frame)
+                yield columns
+
+    def look(self, say: Callable[[str], None]) -> None:
+        """Learn all ids and the type of the times."""
+        seen: list[dict] = [{}, {}]  # of users and of items: keys in the order of the log
+        kinds: set[np.dtype] = set()
+        count = 0
+        for columns in self.blocks():
+            for column, known in zip(columns, seen, strict=False):
+                values = plain_ids(column, column.name) if self.typed else column
+                known.update(dict.fromkeys(values.unique().tolist()))
+            if len(columns) == 3:
+                kinds.add(time_values(columns[2], self.names[2], self.time_format).dtype)
+            count += len(columns[0])
+            say(f"{count:,} interactions read")
+        if not count:
+            raise empty_log(str(self.paths[0]))
+        self.users, self.items = map(self._sorted, seen, self.names[:2])
+        if len(self.users[1]) == 1:
+            raise one_user(self.users[1].tolist()[0], self.names[0])
+        self.time_kind = common_times(kinds, self.names[2]) if kinds else None
+
+    def _sorted(self, seen: dict, name: str) -> tuple[pd.Index, pd.Index]:
+        """The ids as the file has them and as they are, both in the order of the latter."""
+        keys = pd.Series(list(seen))
+        ids = plain_ids(keys, name) if self.typed else pd.Series(ids_or_text(list(seen)))
+        order = ids.argsort(kind="stable").to_numpy()
+        return pd.Index(keys.take(order)), pd.Index(ids.take(order))
+
+    def numbered(self) -> Iterator[list[np.ndarray]]:
+        """Users and items by number and, if there are any, times, piece by piece."""
+        for columns in self.blocks():
+            arrays = []
+            for column, (keys, _) in zip(columns, (self.users, self.items), strict=False):
+                values = plain_ids(column, column.name) if self.typed else column
+                values = pd.Index(values, dtype=keys.dtype)
+                arrays.append(keys.get_indexer(values).astype(np.int32))
+            if self.time_kind is not None:
+                times = time_values(columns[2], self.names[2], self.time_format)
+                arrays.append(as_times(times, self.time_kind, self.names[2]))
+            yield arrays
 
 
-def _write(base, source: str, quoted: dict, folder: Path, offsets: np.ndarray) -> None:
-    """Sort the log and write its tokens, and times if there are any, piece by piece."""
-    time = quoted.get("t")
-    dtype: type = np.int64
-    if time:
-        query = f"SELECT typeof({time}) FROM {source} LIMIT 1"
-        kind = base.execute(query).fetchone()[0]
-        if kind == "DATE" or "TIME" in kind:
-            time = f"epoch_ns({time})"
-        elif "INT" not in kind:
-            dtype = np.float64
-    picked = ", ".join(f"{quoted[short]} AS {short}" for short in "ui")
-    picked += f", {time} AS t" if time else ""
-    rows = base.execute(
-        f"SELECT token::INTEGER AS token {', t' if time else ''} FROM "
-        f"(SELECT {picked}, row_number() OVER () AS place_in_file FROM {source}) "
-        f"JOIN items USING (i) JOIN users USING (u) "
-        f"ORDER BY place, {'t, ' if time else ''} place_in_file"
-    )
-    columns = {"tokens": ("token", np.int32)} | ({"times": ("t", dtype)} if time else {})
+class _Spool:
+    """The rows of a log as numbers, on disk in the order of the log."""
+
+    def __init__(self, folder: Path, time_kind: np.dtype | None):
+        kinds = {"users": np.dtype("int32"), "items": np.dtype("int32")}
+        if time_kind is not None:
+            kinds["times"] = time_kind
+        self.columns = {folder / name: kind for name, kind in kinds.items()}
+        self.count = 0
+
+    def fill(self, blocks: Iterable[list[np.ndarray]]) -> None:
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(path.open("wb")) for path in self.columns]
+            for arrays in blocks:
+                for file, array in zip(files, arrays, strict=True):
+                    file.write(array.tobytes())
+                self.count += len(arrays[0])
+
+    def __iter__(self) -> Iterator[list[np.ndarray]]:
+        """All columns, piece by piece, from the beginning."""
+        for first in range(0, self.count, ROWS):
+            yield [
+                np.fromfile(path, kind, ROWS, offset=first * kind.itemsize)
+                for path, kind in self.columns.items()
+            ]
+
+
+def _sort(
+    spool: _Spool, users_kept: np.ndarray, items_kept: np.ndarray, folder: Path, rows: int
+) -> None:
+    """Write the tokens, times and offsets of what is kept, some users at a time."""
+    counts = np.zeros(len(users_kept), dtype=np.int64)
+    for users, items, *_ in spool:
+        users = users[users_kept[users] & items_kept[items]]
+        counts += np.bincount(users, minlength=len(counts))
+    offsets = np.append(0, np.cumsum(counts))
+    token = np.cumsum(items_kept).astype(np.int32)  # the i-th item that is kept has token i + 1
+    kinds = [np.dtype("int32"), *list(spool.columns.values())[2:]]
     with contextlib.ExitStack() as stack:
-        files = {}
-        for name, (_, kind) in columns.items():
-            files[name] = stack.enter_context((folder / f"{name}.npy").open("wb"))
+        files = []
+        for name, kind in zip(("tokens", "times"), kinds, strict=False):
+            files.append(stack.enter_context((folder / f"{name}.npy").open("wb")))
             header = {
-                "descr": np.lib.format.dtype_to_descr(np.dtype(kind)),
+                "descr": np.lib.format.dtype_to_descr(kind),
                 "fortran_order": False,
                 "shape": (int(offsets[-1]),),
             }
-            np.lib.format.write_array_header_1_0(files[name], header)
-        while len(piece := rows.fetch_df_chunk(ROWS // 2048)):  # a chunk has 2,048 rows
-            for name, (column, kind) in columns.items():
-                files[name].write(piece[column].to_numpy(kind).tobytes())
+            np.lib.format.write_array_header_1_0(files[-1], header)
+        first = 0
+        while first < len(counts):  # as many users as fit, at least one
+            last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + rows, "right")) - 1)
+            parts = []
+            for users, items, *times in spool:
+                mine = (users >= first) & (users < last)
+                mine &= users_kept[users] & items_kept[items]
+                parts.append([users[mine], token[items[mine]], *(t[mine] for t in times)])
+            users, *columns = (np.concatenate(part) for part in zip(*parts, strict=True))
+            order = by_user_and_time(users, columns[1] if len(columns) == 2 else None)
+            for file, column in zip(files, columns, strict=True):
+                file.write(column[order].tobytes())
+            first = last
+    np.save(folder / "offsets.npy", np.append(0, np.cumsum(counts[counts > 0])))

@@ -23,13 +23,14 @@ from .errors import InputError
 from .evaluation import Negatives, Report, Scorer, evaluate, score_histories
 from .files import CONFIG, VOCABULARY, model_folder, read_config, stored
 from .growing import grown
-from .interactions import find_columns, id_codes
+from .interactions import find_columns
 from .model import BERT4Rec
 from .presets import Preset, get_preset
 from .ranking import allowed_tokens, best_items, entries_of, flat_histories, read_histories
 from .records import write_record
 from .sequences import Holdout, Sequences, Split
 from .training import History, TrainingConfig, train
+from .values import id_codes
 from .vocabulary import PAD, Vocabulary
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,9 @@ import torch
 
 from .errors import InputError
 from .files import make_folder, write_atomically
-from .interactions import find_columns, id_codes, read_interactions, time_values
+from .interactions import as_frame, find_columns
+from .readers import read_interactions
+from .values import id_codes, sort_keys, time_values
 from .vocabulary import PAD, Vocabulary, read_ids, write_ids
 
 BLOCK = 10_000_000  # items of a log on disk that are looked at together
@@ -34,12 +37,14 @@ class Sequences:
 
     Attributes:
         tokens: (num_interactions,) int32, the item tokens of user 0, then of user 1, …
-        offsets: (num_users + 1,) int64; user i owns `tokens[offsets[i]:offsets[i + 1]]`.
+        offsets: (num_users + 1,) int64; user i owns `tokens[offsets[i]:offsets[i + 1]]`, or
+            `tokens[offsets[i]:ends[i]]` where there are ends.
         users: (num_users,) the users' ids.
         vocabulary: the items and their tokens.
-        times: (num_interactions,) when each interaction happened, or None if that is not known.
-        ends: (num_users,) where each user's items end, if that is before the next user's begin: a
-            split of a log that stays on disk shares the tokens of the whole.
+        times: (num_interactions,) when each interaction happened, numbers or datetime64 (UTC), or
+            None if that is not known.
+        ends: (num_users,) where each user's items end, if not where the next user's begin: a split
+            of a log that stays on disk shares the tokens of the whole.
     """
 
     tokens: np.ndarray
@@ -59,6 +64,7 @@ class Sequences:
         min_user_count: int = 1,
         min_item_count: int = 1,
         vocabulary: Vocabulary | None = None,
+        time_format: str | None = None,
     ) -> Sequences:
         """Build sequences from a log with a row per interaction.
 
@@ -67,30 +73,31 @@ class Sequences:
         made.) Ratings and other columns are ignored: that a user chose an item is what counts.
 
         Args:
-            interactions: the log.
+            interactions: the log: a DataFrame, a table of polars or Arrow, or a dict of columns.
             user, item, time: its columns. Names in common use (userId, movieId, timestamp, …) are
                 found. Without a time column the order of the rows is the order of time.
             min_user_count, min_item_count: drop users and items with fewer interactions, again and
                 again until both hold. 1 keeps all.
             vocabulary: use these items and their tokens, and drop interactions with any others
                 (with a warning). Default: the items of the log, sorted.
+            time_format: how dates are written in a column of texts, if not in ISO 8601, in the
+                codes of Python's strptime: "%d.%m.%Y".
 
         Raises:
             InputError: the log is empty, a column is missing, an id or time is missing, ids mix
                 types, there is one user only, or nothing is left after filtering.
         """
+        interactions = as_frame(interactions)
+        check_counts(min_user_count, min_item_count)
         user, item, time = find_columns(interactions, user, item, time)
         if len(interactions) == 0:
-            raise InputError("the log of interactions is empty; at least two users are needed.")
+            raise empty_log("the log of interactions")
         user_codes, user_ids = id_codes(interactions[user], user)
         known = None if vocabulary is None else vocabulary.items
         item_codes, item_ids = id_codes(interactions[item], item, known)
         if len(user_ids) == 1:
-            raise InputError(
-                f"there is one user only ({user_ids[0]!r}) in column {user!r}; at least two are "
-                "needed. Is it the right column?"
-            )
-        times = None if time is None else time_values(interactions[time], time)
+            raise one_user(user_ids[0], user)
+        times = None if time is None else time_values(interactions[time], time, time_format)
 
         keep = item_codes >= 0
         if vocabulary is not None and not keep.any():
@@ -106,16 +113,17 @@ class Sequences:
                 "vocabulary lacks, and are left out.",
                 stacklevel=2,
             )
-        keep = _filter(user_codes, item_codes, keep, min_user_count, min_item_count)
-        if not keep.any():
-            raise InputError(
-                f"nothing is left of {len(keep):,} interactions with min_user_count="
-                f"{min_user_count} and min_item_count={min_item_count}; lower them."
-            )
+        users_kept, items_kept = k_core(
+            [(user_codes[keep], item_codes[keep])], len(user_ids), len(item_ids),
+            min_user_count, min_item_count,
+        )  # fmt: skip
+        if not users_kept.any():
+            raise nothing_left(len(keep), min_user_count, min_item_count)
+        keep &= users_kept[user_codes] & items_kept[item_codes]
         user_codes, item_codes = user_codes[keep], item_codes[keep]
         times = None if times is None else times[keep]
 
-        order = _by_user_and_time(user_codes, times)
+        order = by_user_and_time(user_codes, times)
         counts = np.bincount(user_codes, minlength=len(user_ids))
         if vocabulary is None:
             kept = np.bincount(item_codes, minlength=len(item_ids)) > 0
@@ -130,9 +138,20 @@ class Sequences:
         )
 
     @classmethod
-    def from_file(cls, path: str | Path, **options) -> Sequences:
-        """Build sequences from a file that `read_interactions` knows; options as above."""
-        return cls.from_interactions(read_interactions(path), **options)
+    def from_file(
+        cls,
+        path: str | Path,
+        separator: str | None = None,
+        encoding: str | None = None,
+        columns: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Sequences:
+        """Build sequences from a file, as `read_interactions` and `from_interactions` do."""
+        frame = read_interactions(
+            path, user=options.get("user"), item=options.get("item"), separator=separator,
+            encoding=encoding, columns=columns,
+        )  # fmt: skip
+        return cls.from_interactions(frame, **options)
 
     def save(self, folder: str | Path) -> None:
         """Write the arrays into a folder, from which `open` maps them into memory.
@@ -247,6 +266,16 @@ class Sequences:
             None if self.times is None else self.times[index],
         )
 
+    def _view(self, users: np.ndarray, lengths: np.ndarray) -> Sequences:
+        """The same as `select`, over the same tokens; `users` must be in ascending order."""
+        starts = self.offsets[:-1][users]
+        return replace(
+            self,
+            offsets=np.append(starts, starts[-1] + lengths[-1]),
+            users=self.users[users],
+            ends=starts + lengths,
+        )
+
     def leave_one_out(self) -> Split:
         """Hold out each user's last item for the test and the one before it for validation.
 
@@ -271,14 +300,10 @@ class Sequences:
         known[users] -= 2
         last = self.offsets[:-1][users] + self.lengths[users] - 1
         short = self.num_users - len(users)
-        if isinstance(self.tokens, np.memmap) and not short:  # what is on disk stays there
-            train, validation, test = (
-                replace(self, ends=self.offsets[:-1] + self.lengths - held) for held in (2, 2, 1)
-            )
-        else:
-            train = self.select(np.arange(self.num_users), known)
-            validation = self.select(users, known[users])
-            test = self.select(users, known[users] + 1)
+        # what is on disk stays there
+        part = self._view if isinstance(self.tokens, np.memmap) else self.select
+        train = part(np.arange(self.num_users), known)
+        validation, test = part(users, known[users]), part(users, known[users] + 1)
         return Split(
             train=train,
             validation=Holdout("validation", validation, self.tokens[last - 1], train, short),
@@ -310,15 +335,18 @@ class Sequences:
                 "validation_share + test_share must be below 1, not "
                 f"{validation_share + test_share}."
             )
-        ordered, count = np.sort(self.times), len(self.times)
+        starts, stops = self.offsets[:-1], self.offsets[:-1] + self.lengths
+        # a part of a split does not own all the times that lie in its array
+        ordered = np.sort(np.concatenate([block.times for block in self.blocks()]))
+        count = len(ordered)
         moments = [
             ordered[min(count - 1, int(count * before))]
             for before in (1 - test_share - validation_share, 1 - test_share)
         ]
-        before = [np.concatenate([[0], np.cumsum(self.times < moment)]) for moment in moments]
         # how many of each user's items lie before each moment
         train_lengths, known_lengths = (
-            count[self.offsets[1:]] - count[self.offsets[:-1]] for count in before
+            before[stops] - before[starts]
+            for before in (np.append(0, np.cumsum(self.times < moment)) for moment in moments)
         )
         train_users = np.flatnonzero(train_lengths > 0)
         train = self.select(train_users, train_lengths[train_users])
@@ -419,28 +447,77 @@ def tensor_of(tokens: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(tokens)
 
 
-def _by_user_and_time(users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
+def by_user_and_time(users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
     """Return the order that sorts by user, then time; equal ones keep their order."""
     key = users.astype(np.int64)
-    if times is not None:
-        earliest = times.min()
-        span = float(times.max()) - float(earliest) + 1
-        if times.dtype.kind not in "iu" or span * (float(key.max()) + 1) > 2**62:
+    if times is not None and len(times):
+        times = sort_keys(times)
+        if times.dtype.kind == "f":
             return np.lexsort((times, users))  # its last key is the first to sort by
-        # one number per row, which torch sorts five times as fast
-        key = key * int(span) + (times - earliest).astype(np.int64)
+        times = times.astype(np.uint64 if times.dtype.kind == "u" else np.int64)
+        earliest = int(times.min())  # whole numbers of Python: nothing overflows
+        span = int(times.max()) - earliest + 1
+        if span * (int(key.max()) + 1) >= 2**63:
+            return np.lexsort((times, users))
+        # One number per row, which torch sorts five times as fast. A difference below 2^63 is right
+        # even where the subtraction wraps around.
+        since = (times - np.array(earliest, times.dtype)).astype(np.int64)
+        key = key * span + since
     return torch.from_numpy(key).argsort(stable=True).numpy()
 
 
-def _filter(
-    users: np.ndarray, items: np.ndarray, keep: np.ndarray, min_user: int, min_item: int
-) -> np.ndarray:
-    """Drop rare users and items until every one that is left has enough interactions."""
+def k_core(
+    blocks: Iterable[Sequence[np.ndarray]],
+    num_users: int,
+    num_items: int,
+    min_user_count: int,
+    min_item_count: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Drop rare users and items until every one that is left has enough interactions.
+
+    Args:
+        blocks: the log in pieces, users and items by number first; read again for every pass.
+        num_users, num_items: how many there are.
+        min_user_count, min_item_count: the fewest interactions of each.
+
+    Returns:
+        Which users and which items are left, (num_users,) and (num_items,) bool; those without an
+        interaction are not.
+    """
+    users, items = np.ones(num_users, dtype=bool), np.ones(num_items, dtype=bool)
     while True:
-        user_counts = np.bincount(users[keep], minlength=users.max() + 1)
-        item_counts = np.bincount(items[keep], minlength=items.max() + 1)
+        of_users, of_items = np.zeros(num_users, np.int64), np.zeros(num_items, np.int64)
+        for user, item, *_ in blocks:
+            rows = users[user] & items[item]
+            of_users += np.bincount(user[rows], minlength=num_users)
+            of_items += np.bincount(item[rows], minlength=num_items)
         # dropping items shortens users and the other way round, so one pass is not enough
-        still = keep & (user_counts[users] >= min_user) & (item_counts[items] >= min_item)
-        if (still == keep).all():
-            return keep
-        keep = still
+        still = of_users >= max(1, min_user_count), of_items >= max(1, min_item_count)
+        if (still[0] == users).all() and (still[1] == items).all():
+            return still
+        users, items = still
+
+
+def check_counts(min_user_count: int, min_item_count: int) -> None:
+    """Raise InputError if the fewest interactions of a user or item are no whole number."""
+    for name, value in (("min_user_count", min_user_count), ("min_item_count", min_item_count)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+            raise InputError(f"{name} must be a whole number, 1 to keep all, not {value!r}.")
+
+
+def empty_log(what: str) -> InputError:
+    return InputError(f"{what} is empty; at least two users are needed.")
+
+
+def one_user(user: object, column: str) -> InputError:
+    return InputError(
+        f"there is one user only ({user!r}) in column {column!r}; at least two are needed. Is it "
+        "the right column?"
+    )
+
+
+def nothing_left(count: int, min_user_count: int, min_item_count: int) -> InputError:
+    return InputError(
+        f"nothing is left of {count:,} interactions with min_user_count={min_user_count} and "
+        f"min_item_count={min_item_count}; lower them."
+    )

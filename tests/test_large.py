@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bert4rec import InputError, Sequences, TrainingConfig, build_sequences, rank_targets, train
 from bert4rec import sequences as module
 
-duckdb = pytest.importorskip("duckdb")
+pytest.importorskip("pyarrow")
 
 
 def same(one: Sequences, two: Sequences) -> bool:
@@ -130,25 +130,50 @@ def test_a_sample_of_the_users_is_ranked(built):
         assert np.array_equal(some.histories[i], holdout.histories[place[user]])
 
 
-def test_what_is_left_out(tmp_path):
+def test_rare_users_and_items_are_left_out_as_in_memory(tmp_path):
     log = pd.DataFrame({"user": [1, 1, 1, 2, 2, 3, 3, 3], "item": [5, 6, 5, 5, 6, 5, 5, 7]})
     log.to_csv(tmp_path / "log.csv", index=False)
-    build_sequences(tmp_path / "log.csv", tmp_path / "out")
-    assert Sequences.open(tmp_path / "out").users.tolist() == [1, 3]
-    build_sequences(tmp_path / "log.csv", tmp_path / "out", min_item_count=2)
-    opened = Sequences.open(tmp_path / "out")
-    assert opened.vocabulary.items.tolist() == [5, 6]
-    assert opened.users.tolist() == [1]
-    assert not (tmp_path / "out" / ".duckdb").exists()
+    for least in ({}, {"min_item_count": 2}, {"min_user_count": 3}):
+        build_sequences(tmp_path / "log.csv", tmp_path / "out", **least)
+        assert same(Sequences.open(tmp_path / "out"), Sequences.from_interactions(log, **least))
+    assert not (tmp_path / "out" / ".building").exists()
+
+
+def test_short_users_stay_in_training_and_on_disk(tmp_path):
+    log = pd.concat([make_log(), pd.DataFrame({"user": ["u7x"], "item": [101], "timestamp": [1]})])
+    log.to_parquet(tmp_path / "log.parquet")
+    build_sequences(tmp_path / "log.parquet", tmp_path / "out")
+    one = Sequences.open(tmp_path / "out").leave_one_out()
+    two = Sequences.from_interactions(log).leave_one_out()
+    assert isinstance(one.test.histories.tokens, np.memmap)
+    assert one.test.num_short_users == two.test.num_short_users == 1
+    for part in ("validation", "test"):
+        assert getattr(one, part).histories.digest() == getattr(two, part).histories.digest()
+        assert np.array_equal(getattr(one, part).targets, getattr(two, part).targets)
+    assert one.train.digest() == two.train.digest()
+
+
+def test_a_split_of_a_split_sees_only_its_own(tmp_path):
+    """A part of a log on disk shares the file with what was held out of it."""
+    make_log(num_users=60).to_parquet(tmp_path / "log.parquet")
+    build_sequences(tmp_path / "log.parquet", tmp_path / "out")
+    one = Sequences.open(tmp_path / "out").leave_one_out().train.split_by_time()
+    two = Sequences.open(tmp_path / "out").select(np.arange(60)).leave_one_out()
+    two = two.train.split_by_time()
+    assert one.train.digest() == two.train.digest()
+    assert np.array_equal(one.test.targets, two.test.targets)
+    assert one.test.histories.digest() == two.test.histories.digest()
 
 
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (None, {}, "No files found"),
+        (None, {}, "there is no file"),
         ("who,what\n1,2\n", {}, "no column looks like the user"),
-        ("user,item\n1,2\n1,\n", {}, "column 'item' of .* has 1 missing values"),
-        ("user,item\n1,2\n1,3\n", {}, "no user of .* has 3 interactions"),
+        ("user,item\n1,2\n1,\n", {}, "column 'item' has 1 missing ids, the first in row 1"),
+        ("user,item\n1,2\n1,3\n", {}, "one user only"),
+        ("user,item\n1,2\n2,3\n", {"min_item_count": 2}, "nothing is left"),
+        ("user,item\n1,2\n2,3\n", {"memory": "2 elephants"}, "memory must be like"),
         ("user,item\n1,2\n", {"time": "when"}, "no column 'when'"),
     ],
 )

@@ -1,0 +1,416 @@
+"""Files of interactions or titles, as tables: CSV, TSV, Parquet, RecBole's, `user item` lines.
+
+Nothing is guessed about a file that its name or the caller does not say: the separator, quotes and
+header follow from the format, the encoding is UTF-8 unless the file begins with a mark of UTF-16,
+and ids are texts until the one rule of values.py decides.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import itertools
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import pandas as pd
+
+from .errors import InputError, did_you_mean
+from .interactions import known_column
+from .values import frame_of_arrow, ids_or_text, numbers_or_text
+
+ROWS = 200_000  # rows of a file that are looked at together
+COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".zip")
+FORMATS = (
+    ".csv, .tsv, .parquet, .inter, .item or .user (RecBole), or .txt (`user item` lines), "
+    "compressed or not (.gz, .xz, .bz2, .zst, .zip)"
+)
+# what stands between the fields of a line; None is any space
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t", ".user": "\t", ".txt": None}
+TYPED = (".inter", ".item", ".user")  # RecBole's, whose header names types: user_id:token
+SHOWN = {"\t": "tab", " ": "space"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a text file is written, where it differs from what its name says.
+
+    Attributes:
+        separator: what stands between fields; default "," in .csv, a tab in .tsv and .inter.
+        encoding: "cp1252", "utf-16", …; default UTF-8, or UTF-16 if the file begins with its mark.
+        columns: the names of the columns, for a file that has no header.
+    """
+
+    separator: str | None = None
+    encoding: str | None = None
+    columns: Sequence[str] | None = None
+
+    def __post_init__(self):
+        if self.separator is not None and len(self.separator) != 1:
+            raise InputError(
+                f"a separator is one character, not {self.separator!r}. A tab is '\\t' in Python "
+                "and $'\\t' in a shell."
+            )
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except (LookupError, ValueError) as error:
+                raise InputError(
+                    f"no encoding is called {self.encoding!r}; there are utf-8, utf-16, cp1252, …"
+                ) from error
+        if isinstance(self.columns, str):
+            raise InputError(f"columns must be a list of names, not {self.columns!r}.")
+
+
+def read_interactions(
+    path: str | Path,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Read a log of interactions, or a table of titles; the format follows from the file's name.
+
+    Formats: `.csv` (fields with a comma or line end in quotes) and `.tsv` (no quotes) with a
+    header; `.parquet`; `.inter`, `.item` and `.user`, RecBole's tables, whose header names types
+    (`user_id:token`); `.txt`, the field's plain text of one `user item` pair a line in order of
+    time, without a header. All but Parquet may be compressed (.gz, .xz, .bz2, .zip; .zst where the
+    package zstandard is installed).
+
+    A column of a text file is numbers only if printing them gives back what is written: 0007 stays
+    a text, and ids are never decimals: 1.5 stays a text where ids stand. An empty field is a
+    missing value, and nothing else is.
+
+    Args:
+        path: the file.
+        user, item: the columns of ids, where their names are unusual.
+        separator: what stands between fields, if it is not what the format has: ";".
+        encoding: of the text, if it is not UTF-8: "cp1252", "utf-16".
+        columns: names for the columns of a file that has no header.
+
+    Returns:
+        A DataFrame with the file's columns and row order; `user` and `item` for `.txt`.
+
+    Raises:
+        InputError: the file is absent, empty, damaged, of a format that is not known, or a line
+            has more or fewer fields than the header.
+    """
+    layout = Layout(separator, encoding, columns)
+    path = existing(path)
+    blocks = list(read_blocks(path, layout))
+    if is_parquet(path):
+        return pd.concat(blocks, ignore_index=True)
+    names = blocks[0].columns
+    of_ids = {user or known_column(blocks[0], "user"), item or known_column(blocks[0], "item")}
+    table = {
+        place: _joined(
+            [block.iloc[:, place] for block in blocks],
+            ids_or_text if name in of_ids else numbers_or_text,
+        )
+        for place, name in enumerate(names)
+    }
+    return pd.DataFrame(table).set_axis(names, axis="columns")
+
+
+def existing(path: str | Path) -> Path:
+    """Return the path of a file that is there, with ~ as the user's home; else InputError."""
+    if re.match(r"[a-z][a-z0-9+]+://", str(path)):
+        raise InputError(f"{path} is an address; download the file and name it.")
+    path = Path(path).expanduser()
+    if path.is_dir():
+        inside = sorted(
+            p.name for p in path.iterdir() if p.is_file() and not p.name.startswith(".")
+        )
+        raise InputError(
+            f"{path} is a folder; name a file in it"
+            f"{': ' + ', '.join(inside[:5]) if inside else ''}."
+        )
+    if not path.is_file():
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")])
+        raise InputError(f"there is no file {path}.{near}")
+    return path
+
+
+def is_parquet(path: Path) -> bool:
+    return _kind(path) == ".parquet"
+
+
+def read_blocks(
+    path: Path, layout: Layout | None = None, rows: int = ROWS
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a file in pieces: of Parquet with their types, of others as texts.
+
+    Every piece has all columns; at least one comes, perhaps without rows. Empty fields are "".
+
+    Raises:
+        InputError: as `read_interactions`.
+    """
+    kind = _kind(path)
+    if kind != ".parquet" and kind not in SEPARATORS:
+        raise InputError(f"{path}: the format {kind or '(none)'!r} is not known; use {FORMATS}.")
+    try:
+        if kind == ".parquet":
+            yield from _parquet(path, rows)
+        else:
+            yield from _text(path, kind, layout or Layout(), rows)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not written in {error.encoding} (byte {error.object[error.start]:#04x}). "
+            "Name its encoding: encoding='cp1252' (--encoding cp1252) for files of Excel and older "
+            "programs, or 'utf-16'."
+        ) from error
+    except UnicodeError as error:
+        raise InputError(f"{path} is not in the encoding it should have: {error}.") from error
+    except (lzma.LZMAError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise InputError(f"{path} cannot be read: {error}. Is it whole?") from error
+    except ImportError as error:
+        raise InputError(
+            f"{path} needs a package that is not installed: {error}. "
+            "pip install 'bert4rec[formats]' brings it."
+        ) from error
+
+
+def _kind(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def _parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield frame_of_arrow(file.schema_arrow.empty_table())
+            for batch in file.iter_batches(batch_size=rows):
+                yield frame_of_arrow(batch)
+    except (pa.ArrowException, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is not a .parquet file as expected: {error}") from error
+
+
+def _text(path: Path, kind: str, layout: Layout, rows: int) -> Iterator[pd.DataFrame]:
+    separator = layout.separator or SEPARATORS[kind]
+    with closing(_unpacked(path)) as binary, _decoded(binary, layout.encoding) as text:
+        lines: Iterator[tuple[int, str]] = enumerate(text, start=1)
+        number, first = next(((n, line) for n, line in lines if line.strip()), (0, ""))
+        if not number:
+            raise InputError(f"{path} is empty.")
+        if "\0" in first:
+            raise InputError(
+                f"{path} holds zero bytes; is it UTF-16? encoding='utf-16-le' (--encoding)."
+            )
+        if kind == ".csv" and (match := re.fullmatch(r"sep=(.)\s*", first)):  # Excel's way to say
+            separator = layout.separator or match[1]
+            number, first = next(((n, line) for n, line in lines if line.strip()), (0, ""))
+        quoted = kind == ".csv"
+        if layout.columns is None and kind != ".txt":
+            # a header that spans lines would be no header
+            names = _fields(first, separator, quoted, path, number)
+            names = [name.strip() for name in names]
+            if names and not names[-1]:
+                names.pop()  # a separator at the end of the line
+            _check_header(path, kind, separator, names)
+        else:
+            lines = itertools.chain([(number, first)], lines)
+            names = list(layout.columns or ("user", "item"))
+        records = _quoted(lines, separator, path) if quoted else _split(lines, separator)
+        if kind == ".txt" and layout.columns is None:
+            records = _pairs(records, path)
+        yield _frame([], names)
+        while block := list(itertools.islice(records, rows)):
+            yield _frame(_checked(block, names, path, layout.columns is not None), names)
+
+
+def _check_header(path: Path, kind: str, separator: str | None, names: list[str]) -> None:
+    if kind in TYPED:
+        if not all(":" in name for name in names):
+            raise InputError(
+                f"{path} is not a {kind} file as expected: its header must be name:type fields, "
+                f"found {names}"
+            )
+        names[:] = [name.split(":")[0] for name in names]
+    for other in (",", ";", "\t", "|"):
+        if len(names) == 1 and other != separator and other in names[0]:
+            raise InputError(
+                f"the lines of {path} seem to be separated by {SHOWN.get(other, other)!r}, not by "
+                f"{SHOWN.get(separator or ' ', separator)!r}: its header is {names[0]!r}. Say so: "
+                f"separator={other!r} (--separator {other!r})."
+            )
+
+
+def _fields(line: str, separator: str | None, quoted: bool, path: Path, number: int) -> list[str]:
+    lines = iter([(number, line)])
+    records = _quoted(lines, separator, path) if quoted else _split(lines, separator)
+    return next(records, (0, []))[1]
+
+
+def _split(lines: Iterator[tuple[int, str]], separator: str | None) -> Iterator[tuple[int, list]]:
+    for number, line in lines:
+        fields = line.rstrip("\n").split(separator)
+        if line.strip():
+            yield number, fields
+
+
+def _quoted(
+    lines: Iterator[tuple[int, str]], separator: str | None, path: Path
+) -> Iterator[tuple[int, list]]:
+    """Records of CSV; strict: a quote that is not closed would swallow the lines after it."""
+    place = 0
+
+    def watched() -> Iterator[str]:
+        nonlocal place
+        for number, line in lines:
+            place = number
+            yield line
+
+    try:
+        for record in csv.reader(watched(), delimiter=separator or " ", strict=True):
+            if any(map(str.strip, record)):
+                yield place, record
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, up to line {place}: {error}. A field with quotes in it is written in quotes, "
+            'and they are doubled: "the ""best"" of". Is a quote left open in a line before?'
+        ) from error
+
+
+def _pairs(records: Iterator[tuple[int, list]], path: Path) -> Iterator[tuple[int, list]]:
+    """The pairs of `user item` lines, or of `user item item …` lines, one for each item."""
+    first = next(records, None)
+    if first is None:
+        return
+    second = next(records, None)
+    header = [field.lower().replace("_", "") for field in first[1]]
+    if header in (["user", "item"], ["userid", "itemid"]):
+        rows = itertools.chain([] if second is None else [second], records)
+    else:
+        below = second[1] if second and len(first[1]) == len(second[1]) == 2 else [""]
+        if all(map(str.isdigit, below)) and not re.search(r"\d", "".join(first[1])):
+            raise InputError(
+                f"{path}: the first line, {' '.join(first[1])!r}, looks like a header, which "
+                "`user item` text does not have. Remove it."
+            )
+        rows = itertools.chain([first] if second is None else [first, second], records)
+    widths = set()
+    for number, fields in rows:
+        if len(fields) == 1:
+            raise InputError(f"{path}, line {number}: {fields[0]!r} is a user without an item.")
+        widths.add(len(fields))
+        for item in fields[1:]:
+            yield number, [fields[0], item]
+    if len(widths) == 1 and widths != {2}:
+        width = widths.pop()
+        raise InputError(
+            f"{path}: expected `user item` on each line, found {width} fields. Name them: "
+            f"columns=['user', 'item', …] (--columns user item …). Lines of `user item item …` "
+            "are read where their lengths differ."
+        )
+
+
+def _checked(block: list, names: list[str], path: Path, named: bool) -> list[list[str]]:
+    """The fields of records, each as many as there are names; InputError for others."""
+    width = len(names)
+    rows = []
+    for number, fields in block:
+        if len(fields) == width + 1 and not fields[-1].strip():
+            fields.pop()  # a separator at the end of the line
+        if len(fields) != width:
+            what = f"the {width} columns that were named" if named else f"the header {width}"
+            raise InputError(
+                f"{path}, line {number} has {len(fields)} fields, {what}: "
+                f"{', '.join(map(repr, fields[:8]))}. A field that holds the separator must stand "
+                "in quotes (in .csv)."
+            )
+        rows.append(fields)
+    return rows
+
+
+def _frame(rows: list[list[str]], names: list[str]) -> pd.DataFrame:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    table = {place: np.array(values, dtype=object) for place, values in enumerate(columns)}
+    return pd.DataFrame(table, dtype=object).set_axis(names, axis="columns")
+
+
+def _joined(parts: list[pd.Series], rule: Callable[[list[str]], np.ndarray]) -> pd.Series:
+    """The pieces of a text column as one, of numbers where the rule says so."""
+    codes, texts = pd.factorize(pd.concat(parts, ignore_index=True))
+    values = rule([text for text in texts if text])
+    empty = [place for place, text in enumerate(texts) if not text]
+    if not empty:
+        return pd.Series(values).take(codes).reset_index(drop=True)
+    kind = {"i": "Int64", "u": "UInt64", "f": "float64"}.get(values.dtype.kind, "object")
+    column = pd.Series(values).astype(kind)
+    column = pd.concat([column, pd.Series([None], dtype=kind)], ignore_index=True)
+    codes = np.where(codes == empty[0], len(texts) - 1, codes - (codes > empty[0]))
+    return column.take(codes).reset_index(drop=True)
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """A file's content as it is read, unpacked."""
+    kind = path.suffix.lower()
+    if kind == ".zst":
+        return io.BytesIO(_zst(path.read_bytes()))
+    if kind == ".zip":
+        archive = zipfile.ZipFile(path)
+        files = [
+            name
+            for name in archive.namelist()
+            if not name.endswith("/")
+            and not name.startswith("__MACOSX/")  # what macOS adds
+            and not Path(name).name.startswith(".")
+        ]
+        if len(files) != 1:
+            raise InputError(
+                f"{path} holds {len(files)} files{': ' if files else ''}{', '.join(files[:5])}. "
+                "Unpack it and name the one to read."
+            )
+        try:
+            return archive.open(files[0])
+        except RuntimeError as error:  # it has a password
+            raise InputError(f"{path} cannot be read: {error}. Unpack it first.") from error
+    openers: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+    return openers.get(kind, open)(path, "rb")
+
+
+def _zst(packed: bytes) -> bytes:
+    import zstandard
+
+    content = []
+    try:
+        while packed:  # a frame after another
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            content.append(frame.decompress(packed))
+            if not frame.eof:
+                raise EOFError("it ends before its content does")
+            packed = frame.unused_data
+    except zstandard.ZstdError as error:
+        raise OSError(str(error)) from error
+    return b"".join(content)
+
+
+def _decoded(binary: IO[bytes], encoding: str | None) -> io.TextIOWrapper:
+    """The text of a file, lines ending in \\n, without a mark of its encoding at the start."""
+    buffered: Any = binary if hasattr(binary, "peek") else io.BufferedReader(cast(Any, binary))
+    start = buffered.peek(4)[:4]
+    if encoding is None:
+        marked = start[:2] in (b"\xff\xfe", b"\xfe\xff")
+        encoding = "utf-16" if marked else "utf-8"
+    if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+        encoding = "utf-8-sig"
+    return io.TextIOWrapper(buffered, encoding=encoding)
