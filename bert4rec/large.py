@@ -22,7 +22,7 @@ import pandas as pd
 from .errors import InputError
 from .files import make_folder, unwritable
 from .interactions import find_columns
-from .readers import Layout, existing, is_parquet, read_blocks
+from .readers import Layout, as_text, existing, is_parquet, read_blocks
 from .sequences import (
     by_user_and_time,
     check_counts,
@@ -146,13 +146,13 @@ class _Log:
         """The columns of users, items and, if there are any, times, piece by piece."""
         for path in self.paths:
             first = 0
-            for frame in read_blocks(path, self.layout, ROWS):
+            for frame in read_blocks(path, self.layout):
                 self.names = [name for name in find_columns(frame, *self.columns) if name]
                 if frame.empty:
                     continue
                 columns = [frame[name] for name in self.names]
                 if not self.typed:
-                    columns = [column.mask(column == "") for column in columns]
+                    columns = [c if c.dtype == np.int64 else c.mask(c == "") for c in columns]
                 for column, what in zip(columns, ("ids", "ids", "times"), strict=False):
                     check_complete(column, column.name, what, first)
                 first += len(frame)
@@ -181,7 +181,11 @@ class _Log:
     def _sorted(self, seen: dict, name: str) -> tuple[pd.Index, pd.Index]:
         """The ids as the file has them and as they are, both in the order of the latter."""
         keys = pd.Series(list(seen))
-        ids = plain_ids(keys, name) if self.typed else pd.Series(ids_or_text(list(seen)))
+        if self.typed or keys.dtype == np.int64:
+            ids = plain_ids(keys, name)
+        else:
+            keys = pd.Series(list(dict.fromkeys(map(str, seen))))
+            ids = pd.Series(ids_or_text(keys.tolist()))
         order = ids.argsort(kind="stable").to_numpy()
         return pd.Index(keys.take(order)), pd.Index(ids.take(order))
 
@@ -191,6 +195,8 @@ class _Log:
             arrays = []
             for column, (keys, _) in zip(columns, (self.users, self.items), strict=False):
                 values = plain_ids(column, column.name) if self.typed else column
+                if not self.typed and keys.dtype != np.int64:
+                    values = as_text(column)
                 values = pd.Index(values, dtype=keys.dtype)
                 arrays.append(keys.get_indexer(values).astype(np.int32))
             if self.time_kind is not None:

@@ -29,7 +29,8 @@ from .errors import InputError, did_you_mean
 from .interactions import known_column
 from .values import frame_of_arrow, ids_or_text, numbers_or_text
 
-ROWS = 200_000  # rows of a file that are looked at together
+ROWS = 1_000_000  # rows of a file that are looked at together
+CHARACTERS = 2**24  # of a text file, the same
 COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".zip")
 FORMATS = (
     ".csv, .tsv, .parquet, .inter, .item or .user (RecBole), or .txt (`user item` lines), "
@@ -147,12 +148,12 @@ def is_parquet(path: Path) -> bool:
     return _kind(path) == ".parquet"
 
 
-def read_blocks(
-    path: Path, layout: Layout | None = None, rows: int = ROWS
-) -> Iterator[pd.DataFrame]:
+def read_blocks(path: Path, layout: Layout | None = None) -> Iterator[pd.DataFrame]:
     """Yield the rows of a file in pieces: of Parquet with their types, of others as texts.
 
     Every piece has all columns; at least one comes, perhaps without rows. Empty fields are "".
+    A piece of a text column whose texts are all whole numbers comes as int64: to print them gives
+    the texts back.
 
     Raises:
         InputError: as `read_interactions`.
@@ -162,9 +163,9 @@ def read_blocks(
         raise InputError(f"{path}: the format {kind or '(none)'!r} is not known; use {FORMATS}.")
     try:
         if kind == ".parquet":
-            yield from _parquet(path, rows)
+            yield from _parquet(path)
         else:
-            yield from _text(path, kind, layout or Layout(), rows)
+            yield from _text(path, kind, layout or Layout())
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not written in {error.encoding} (byte {error.object[error.start]:#04x}). "
@@ -189,14 +190,14 @@ def _kind(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+def _parquet(path: Path) -> Iterator[pd.DataFrame]:
     import pyarrow as pa
     import pyarrow.parquet
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             yield frame_of_arrow(file.schema_arrow.empty_table())
-            for batch in file.iter_batches(batch_size=rows):
+            for batch in file.iter_batches(batch_size=ROWS):
                 yield frame_of_arrow(batch)
     except (pa.ArrowException, ValueError) as error:
         if isinstance(error, InputError):
@@ -204,37 +205,109 @@ def _parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
         raise InputError(f"{path} is not a .parquet file as expected: {error}") from error
 
 
-def _text(path: Path, kind: str, layout: Layout, rows: int) -> Iterator[pd.DataFrame]:
-    separator = layout.separator or SEPARATORS[kind]
+def _text(path: Path, kind: str, layout: Layout) -> Iterator[pd.DataFrame]:
+    separator, number = layout.separator or SEPARATORS[kind], 1
+    quoted = kind == ".csv"
     with closing(_unpacked(path)) as binary, _decoded(binary, layout.encoding) as text:
-        lines: Iterator[tuple[int, str]] = enumerate(text, start=1)
-        number, first = next(((n, line) for n, line in lines if line.strip()), (0, ""))
-        if not number:
+        first = text.readline()
+        while first and not first.strip():
+            first, number = text.readline(), number + 1
+        if kind == ".csv" and (match := re.fullmatch(r"sep=(.)\s*", first)):  # Excel's way to say
+            separator, first, number = layout.separator or match[1], text.readline(), number + 1
+        if not first:
             raise InputError(f"{path} is empty.")
         if "\0" in first:
             raise InputError(
                 f"{path} holds zero bytes; is it UTF-16? encoding='utf-16-le' (--encoding)."
             )
-        if kind == ".csv" and (match := re.fullmatch(r"sep=(.)\s*", first)):  # Excel's way to say
-            separator = layout.separator or match[1]
-            number, first = next(((n, line) for n, line in lines if line.strip()), (0, ""))
-        quoted = kind == ".csv"
-        if layout.columns is None and kind != ".txt":
-            # a header that spans lines would be no header
-            names = _fields(first, separator, quoted, path, number)
-            names = [name.strip() for name in names]
-            if names and not names[-1]:
+        pairs = kind == ".txt" and layout.columns is None
+        if layout.columns is not None or pairs:
+            names, ahead = list(layout.columns or ("user", "item")), first
+        else:
+            lines = enumerate([first], number)
+            record = _quoted(lines, separator, path) if quoted else _split(lines, separator)
+            names, ahead = [name.strip() for name in next(record)[1]], ""
+            if len(names) > 1 and not names[-1]:
                 names.pop()  # a separator at the end of the line
             _check_header(path, kind, separator, names)
-        else:
-            lines = itertools.chain([(number, first)], lines)
-            names = list(layout.columns or ("user", "item"))
-        records = _quoted(lines, separator, path) if quoted else _split(lines, separator)
-        if kind == ".txt" and layout.columns is None:
-            records = _pairs(records, path)
+            number += 1
+        if pairs:
+            ahead = _without_header(path, ahead, following := text.readline()) + following
+            number += first not in ahead
         yield _frame([], names)
-        while block := list(itertools.islice(records, rows)):
-            yield _frame(_checked(block, names, path, layout.columns is not None), names)
+        widths: set[int] = set()
+        for chunk in _chunks(text, ahead):
+            frame = None if quoted and '"' in chunk else _regular(chunk, separator, names)
+            if frame is not None:
+                widths.add(2)
+                yield frame
+                number += chunk.count("\n")
+                continue
+            # a quote may close in any later piece, and lines of a user end anywhere
+            lines = enumerate(itertools.chain(io.StringIO(chunk), text), number)
+            records = _quoted(lines, separator, path) if quoted else _split(lines, separator)
+            if pairs:
+                records = _pairs(records, path, widths)
+            while block := list(itertools.islice(records, ROWS)):
+                yield _frame(_checked(block, names, path, layout.columns is not None), names)
+
+
+def _chunks(text: IO[str], ahead: str) -> Iterator[str]:
+    """The rest of a text in pieces of whole lines, each with its line end."""
+    while chunk := ahead + text.read(CHARACTERS):
+        ahead = ""
+        if not chunk.endswith("\n"):
+            chunk += text.readline()
+        yield chunk if chunk.endswith("\n") else chunk + "\n"
+
+
+def _regular(chunk: str, separator: str | None, names: list[str]) -> pd.DataFrame | None:
+    """The rows of a piece without quotes, if every line has a field for each name; else None.
+
+    That is how nearly all files are, and pandas reads such a piece fast and can guess nothing.
+    """
+    spaced = separator is None
+    separator = separator or " "
+    if "\0" in chunk or (spaced and re.search(r"[^\S \n]", chunk)) or not separator.isascii():
+        return None
+    content = chunk.encode()
+    letters = np.frombuffer(content, dtype=np.uint8)
+    ends = np.flatnonzero((letters == ord(separator)) | (letters == ord("\n")))  # of fields
+    if len(ends) % len(names):
+        return None
+    at_line_end = (letters[ends] == ord("\n")).reshape(-1, len(names))
+    lengths = np.diff(ends, prepend=-1).reshape(-1, len(names)) - 1
+    if at_line_end[:, :-1].any() or not at_line_end[:, -1].all() or not lengths.any(axis=1).all():
+        return None
+    if spaced and not lengths.all():
+        return None
+
+    def read(**options: Any) -> pd.DataFrame:
+        return pd.read_csv(
+            io.BytesIO(content), sep=separator, header=None, names=range(len(names)),
+            quoting=csv.QUOTE_NONE, na_filter=False, low_memory=False, index_col=False,
+            skip_blank_lines=False, **options,
+        )  # fmt: skip
+
+    frame = read()
+    other = []
+    for place in range(len(names)):
+        column = frame[place]
+        is_number = column.dtype == np.int64
+        if is_number and (lengths[:, place] == _printed_lengths(column.to_numpy())).all():
+            continue
+        if is_number or column.dtype.kind in "fub":
+            other.append(place)
+    if other:  # they are texts that pandas took for numbers
+        frame[other] = read(usecols=other, dtype=str)
+    return frame.set_axis(names, axis="columns")
+
+
+def _printed_lengths(numbers: np.ndarray) -> np.ndarray:
+    """How many characters each whole number has when it is printed."""
+    tens = np.array([10**digits for digits in range(1, 19)], dtype=np.uint64)
+    size = np.where(numbers < 0, -numbers, numbers).view(np.uint64)
+    return 1 + np.searchsorted(tens, size, side="right") + (numbers < 0)
 
 
 def _check_header(path: Path, kind: str, separator: str | None, names: list[str]) -> None:
@@ -252,12 +325,6 @@ def _check_header(path: Path, kind: str, separator: str | None, names: list[str]
                 f"{SHOWN.get(separator or ' ', separator)!r}: its header is {names[0]!r}. Say so: "
                 f"separator={other!r} (--separator {other!r})."
             )
-
-
-def _fields(line: str, separator: str | None, quoted: bool, path: Path, number: int) -> list[str]:
-    lines = iter([(number, line)])
-    records = _quoted(lines, separator, path) if quoted else _split(lines, separator)
-    return next(records, (0, []))[1]
 
 
 def _split(lines: Iterator[tuple[int, str]], separator: str | None) -> Iterator[tuple[int, list]]:
@@ -290,24 +357,30 @@ def _quoted(
         ) from error
 
 
-def _pairs(records: Iterator[tuple[int, list]], path: Path) -> Iterator[tuple[int, list]]:
-    """The pairs of `user item` lines, or of `user item item …` lines, one for each item."""
-    first = next(records, None)
-    if first is None:
-        return
-    second = next(records, None)
-    header = [field.lower().replace("_", "") for field in first[1]]
-    if header in (["user", "item"], ["userid", "itemid"]):
-        rows = itertools.chain([] if second is None else [second], records)
-    else:
-        below = second[1] if second and len(first[1]) == len(second[1]) == 2 else [""]
-        if all(map(str.isdigit, below)) and not re.search(r"\d", "".join(first[1])):
-            raise InputError(
-                f"{path}: the first line, {' '.join(first[1])!r}, looks like a header, which "
-                "`user item` text does not have. Remove it."
-            )
-        rows = itertools.chain([first] if second is None else [first, second], records)
-    widths = set()
+def _without_header(path: Path, first: str, second: str) -> str:
+    """The first line of `user item` text, or nothing if it is a header."""
+    names, below = first.split(), second.split()
+    known = [name.lower().replace("_", "") for name in names]
+    if known in (["user", "item"], ["userid", "itemid"]):
+        return ""
+    numbers_follow = len(names) == len(below) == 2 and all(map(str.isdigit, below))
+    if numbers_follow and not re.search(r"\d", first):
+        raise InputError(
+            f"{path}: the first line, {' '.join(names)!r}, looks like a header, which "
+            "`user item` text does not have. Remove it."
+        )
+    return first
+
+
+def _pairs(
+    rows: Iterator[tuple[int, list]], path: Path, widths: set[int]
+) -> Iterator[tuple[int, list]]:
+    """The pairs of `user item` lines, or of `user item item …` lines, one for each item.
+
+    Args:
+        rows: the lines' numbers and fields.
+        widths: the numbers of fields that lines before had.
+    """
     for number, fields in rows:
         if len(fields) == 1:
             raise InputError(f"{path}, line {number}: {fields[0]!r} is a user without an item.")
@@ -347,9 +420,17 @@ def _frame(rows: list[list[str]], names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(table, dtype=object).set_axis(names, axis="columns")
 
 
+def as_text(column: pd.Series) -> pd.Series:
+    """A piece of a text column as texts, also where it came as numbers."""
+    return column.astype(str) if column.dtype == np.int64 else column
+
+
 def _joined(parts: list[pd.Series], rule: Callable[[list[str]], np.ndarray]) -> pd.Series:
     """The pieces of a text column as one, of numbers where the rule says so."""
-    codes, texts = pd.factorize(pd.concat(parts, ignore_index=True))
+    parts = [part for part in parts if len(part)] or parts[:1]
+    if all(part.dtype == np.int64 for part in parts):
+        return pd.concat(parts, ignore_index=True)
+    codes, texts = pd.factorize(pd.concat(map(as_text, parts), ignore_index=True))
     values = rule([text for text in texts if text])
     empty = [place for place, text in enumerate(texts) if not text]
     if not empty:

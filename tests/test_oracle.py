@@ -246,12 +246,13 @@ def test_any_log(seed, kinds, count, different, least, gap, rows):
         made = outcome(lambda: Sequences.from_interactions(log, **options))
         check(expected, made, kinds[2] != "none")
         if path is not None:
-            large.ROWS, before = rows, large.ROWS
+            before = large.ROWS, readers.ROWS
+            large.ROWS = readers.ROWS = rows
             try:
                 build_memory = f"{rows * large.BYTES / 1e6:f}MB"
                 _, stored = both(lambda: None, path, place / "out", memory=build_memory, **options)
             finally:
-                large.ROWS = before
+                large.ROWS, readers.ROWS = before
             check(expected, stored, kinds[2] != "none")
             same_times(made, stored)
 
@@ -387,15 +388,16 @@ def test_any_file(
                 archive.writestr(f"__MACOSX/._{name}", b"\x00")
         else:
             path.write_bytes(pack.get(packed, bytes)(content))
-        before = large.ROWS, readers.ROWS
+        before = large.ROWS, readers.ROWS, readers.CHARACTERS
         large.ROWS = readers.ROWS = rows
+        readers.CHARACTERS = 15 * rows
         try:
             made, stored = both(
                 lambda: Sequences.from_file(path, **reading, **options),
                 path, place / "out", **reading, **options,
             )  # fmt: skip
         finally:
-            large.ROWS, readers.ROWS = before
+            large.ROWS, readers.ROWS, readers.CHARACTERS = before
     check(expected, made, bool(make))
     check(expected, stored, bool(make))
     same_times(made, stored)
