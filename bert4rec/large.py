@@ -42,7 +42,7 @@ from .values import (
 from .vocabulary import write_ids
 
 ROWS = 1_000_000  # rows that are held at a time while the log is read
-BYTES = 64  # of memory for a row, while some are sorted
+BYTES = 160  # of memory for a row, while some are sorted
 
 
 def build_sequences(

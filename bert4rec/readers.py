@@ -296,7 +296,7 @@ def _regular(chunk: str, separator: str | None, names: list[str]) -> pd.DataFram
         is_number = column.dtype == np.int64
         if is_number and (lengths[:, place] == _printed_lengths(column.to_numpy())).all():
             continue
-        if is_number or column.dtype.kind in "fub":
+        if pd.api.types.infer_dtype(column, skipna=False) != "string":
             other.append(place)
     if other:  # they are texts that pandas took for numbers
         frame[other] = read(usecols=other, dtype=str)
