@@ -6,13 +6,10 @@ A scorer is anything with `history_length` (how many of the newest items it look
 
 from __future__ import annotations
 
-import warnings
-
-import numpy as np
 import torch
 
 from .errors import InputError
-from .neighbours import near_pairs
+from .neighbours import near_counts
 from .sequences import Sequences
 from .vocabulary import PAD
 
@@ -57,26 +54,11 @@ class ItemTransitions:
                 f"{history_length} and {decay}."
             )
         self.history_length, self.decay = history_length, decay
-        size = train.num_items + 2
-        pairs, weights = [], []
-        for earlier, later, distance in near_pairs(train, window):
-            # the pair as one number, following item first, so that rows are what is scored
-            pairs.append(later * size + earlier)
-            weights.append(np.full(len(later), 1 / distance, dtype=np.float32))
-        pair, place = np.unique(np.concatenate(pairs), return_inverse=True)
-        count = np.bincount(place, np.concatenate(weights), minlength=len(pair)).astype(float)
+        self.transitions = near_counts(train, window)
+        earlier, count = self.transitions.col_indices(), self.transitions.values()
         # without the division popular items would outvote the others in a history
-        count /= np.bincount(pair % size, count, minlength=size)[pair % size]
-        matrix = torch.sparse_coo_tensor(
-            torch.from_numpy(np.stack([pair // size, pair % size])),
-            torch.from_numpy(count.astype(np.float32)),
-            (size, size),
-            is_coalesced=True,
-            check_invariants=False,
-        )
-        with warnings.catch_warnings():  # torch calls its sparse rows beta; products are all we use
-            warnings.simplefilter("ignore", UserWarning)
-            self.transitions = matrix.to_sparse_csr()
+        size = self.transitions.shape[0]
+        count /= torch.zeros(size).index_add_(0, earlier, count)[earlier]
 
     def score(self, histories: torch.Tensor) -> torch.Tensor:
         """(batch, length) histories to (batch, num_items + 2) scores."""

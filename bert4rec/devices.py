@@ -34,7 +34,10 @@ def pick_precision(name: str, device: torch.device) -> contextlib.AbstractContex
     """Return the context to compute in: "bf16", "float32", or "auto" for the faster of them."""
     # A CPU is never asked whether it has bf16: there float32 is the faster choice anyway.
     wanted = name == "bf16" or (
-        name == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+        # not where the card emulates it, slower than float32
+        name == "auto"
+        and device.type == "cuda"
+        and torch.cuda.is_bf16_supported(including_emulation=False)
     )
     return torch.autocast(device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
 

@@ -9,25 +9,44 @@ and the batches are those of a single process. Without torchrun nothing here doe
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
+from .errors import InputError
 
-def start() -> None:
-    """Join the group of processes that torchrun's environment names, if it does."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
-        cuda = torch.cuda.is_available()
-        if cuda:
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if cuda else "gloo")
-        # left to the interpreter's end, gloo's threads at times abort the process
-        atexit.register(_leave)
+
+def start(device: str | torch.device = "auto") -> None:
+    """Join the group of processes that torchrun's environment names, if it does.
+
+    Args:
+        device: the device that is asked for: with "auto" or "cuda" each process of a machine takes
+            a card of its own.
+
+    Raises:
+        InputError: several processes would share the one card that is named.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
+        return
+    name = str(device)
+    if name.startswith("cuda:") and int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1:
+        raise InputError(
+            f"device {name!r} would put all processes on one card; use 'cuda' (--device cuda), "
+            "which gives each its own."
+        )
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group()  # gloo for tensors of the CPU, NCCL for those of cards
+    # left to the interpreter's end, gloo's threads at times abort the process
+    atexit.register(_leave)
 
 
 def _leave() -> None:
@@ -93,7 +112,49 @@ def total(value: torch.Tensor) -> torch.Tensor:
     """The sum of a tensor over all processes, where it was."""
     if count() == 1:
         return value
-    # NCCL talks between GPUs only
-    together = value.clone().cuda() if dist.get_backend() == "nccl" else value.clone()
+    together = value.clone()
     dist.all_reduce(together)
-    return together.to(value.device)
+    return together
+
+
+class Interrupts:
+    """Ctrl-C during a training, raised only where nothing is left half done.
+
+    Several processes must stop at the same step: one that stopped alone would leave the others
+    waiting for it. So there a Ctrl-C is noted, and `check` raises it in all of them.
+    """
+
+    def __init__(self):
+        self.noted = False
+        self.holding = count() > 1
+        self.before: Any = None
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            self.before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _note(self, *signal_and_frame: object) -> None:
+        self.noted = True
+        if not self.holding:
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt in every process if one of them was interrupted."""
+        if count() > 1 and int(total(torch.tensor(int(self.noted)))):
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let a Ctrl-C wait until the end of a block."""
+        before, self.holding = self.holding, True
+        try:
+            yield
+        finally:
+            self.holding = before
+        if self.noted and not self.holding:
+            raise KeyboardInterrupt

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import math
+import numbers
+import typing
 from collections.abc import Iterable
 
 
@@ -29,3 +33,33 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
 def question(near: list[str]) -> str:
     """Return `" Did you mean 'a' or 'b'?"`, or an empty string for no names."""
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def check_types(config: object) -> None:
+    """Check each field of a config against its type: int, float, bool or str, and None if allowed.
+
+    Raises:
+        InputError: a value is of another type, or not a finite number.
+    """
+    kinds = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        value, kind = getattr(config, field.name), kinds[field.name]
+        allowed = typing.get_args(kind) or (kind,)
+        if value is None and type(None) in allowed:
+            continue
+        wanted = next(one for one in allowed if one is not type(None))
+        fits = {
+            int: isinstance(value, numbers.Integral) and not isinstance(value, bool),
+            float: isinstance(value, numbers.Real)
+            and not isinstance(value, bool)
+            and math.isfinite(value),
+            bool: isinstance(value, bool),
+            str: isinstance(value, str),
+        }
+        if not fits.get(wanted, True):
+            words = {int: "a whole number", float: "a finite number", bool: "True or False"}
+            default = field.default if field.default is not dataclasses.MISSING else 1
+            raise InputError(
+                f"{field.name} must be {words.get(wanted, 'a text')}, not {value!r}: "
+                f"{field.name}={default!r}, for example."
+            )

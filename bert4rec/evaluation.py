@@ -43,7 +43,10 @@ class Scorer(Protocol):
         """How many of a history's newest items `score` looks at."""
 
     def score(self, histories: torch.Tensor) -> torch.Tensor:
-        """(batch, length) tokens, [PAD] in front, to (batch, num_items + 2) scores by token."""
+        """(batch, length) tokens, [PAD] in front, to (batch, num_items + 2) scores by token.
+
+        What it says of [PAD] and [MASK] does not matter: they are never ranked or recommended.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +268,9 @@ def evaluate(
     """Rank each user's target and report the metrics, with a popularity row beside them.
 
     Args:
-        models: a model, or several by name. A single one is called by its class.
+        models: a model, or several by name. A single one is called by its `name`, or else by its
+            class. Under torchrun every process must call this: each ranks a share of the users,
+            and all get the whole report.
         holdout: the users and their targets, as `split.test`.
         protocol: "full" ranks the target against every item that the user has not seen.
             "uniform-100" and "popular-100" rank it against 100 negatives drawn with seed 0; a
@@ -273,11 +278,12 @@ def evaluate(
         batch_size: users at a time. It changes no result.
 
     Raises:
-        InputError: the protocol is not known or does not fit the users.
+        InputError: the protocol is not known or does not fit the users, or a model's scores are
+            not (users, num_items + 2).
         FloatingPointError: a model's scores are not numbers.
     """
     if not isinstance(models, Mapping):
-        models = {type(models).__name__: models}
+        models = {_name(models): models}
     negatives = _negatives(protocol, holdout)
     scorers = {**models}
     scorers.setdefault("popularity", Popularity(holdout.train))
@@ -297,7 +303,11 @@ def evaluate(
 def rank_targets(
     scorer: Scorer, holdout: Holdout, negatives: Negatives | None = None, batch_size: int = 256
 ) -> Ranks:
-    """Rank each target against all unseen items, or against the given negatives."""
+    """Rank each target against all unseen items, or against the given negatives.
+
+    Under torchrun this is a joint work: every process must call it, each ranks a share of the
+    users, and all get the ranks of all. A process that does not call it leaves the others waiting.
+    """
     above = np.zeros(len(holdout), dtype=np.int64)
     tied = np.zeros(len(holdout), dtype=np.int64)
     recommended = np.zeros(holdout.histories.num_items + 2, dtype=bool)
@@ -307,19 +317,20 @@ def rank_targets(
         scores = score_histories(scorer, holdout.histories, users)
         targets = torch.from_numpy(holdout.targets[users]).long().to(scores.device)[:, None]
         target_scores = scores.gather(1, targets)
-        if scores.isnan().any():
-            raise FloatingPointError(f"{type(scorer).__name__} gave scores that are not numbers.")
         if negatives is None:
-            hide_seen(scores, holdout.histories, users)
-            scores.scatter_(1, targets, target_scores)  # a target seen before is a candidate still
-            best = scores.topk(min(10, holdout.histories.num_items), dim=1)
-            recommended[best.indices[best.values > -torch.inf].cpu().numpy()] = True
-            candidates = scores
+            candidates = unseen(scores, holdout.histories, users)
+            candidates.scatter_(1, targets, True)  # a target seen before is a candidate still
+            above[users] = (candidates & (scores > target_scores)).sum(dim=1).cpu().numpy()
+            tied[users] = (candidates & (scores == target_scores)).sum(dim=1).cpu().numpy()
+            scores[~candidates] = -torch.inf
+            best = scores.topk(min(10, holdout.histories.num_items), dim=1).indices
+            best = best[candidates.gather(1, best)]  # where there are fewer candidates, others come
+            recommended[best.cpu().numpy()] = True
         else:
             drawn = torch.from_numpy(negatives.tokens[users]).long().to(scores.device)
-            candidates = torch.cat([target_scores, scores.gather(1, drawn)], dim=1)
-        above[users] = (candidates > target_scores).sum(dim=1).cpu().numpy()
-        tied[users] = (candidates == target_scores).sum(dim=1).cpu().numpy()
+            others = scores.gather(1, drawn)
+            above[users] = (others > target_scores).sum(dim=1).cpu().numpy()
+            tied[users] = 1 + (others == target_scores).sum(dim=1).cpu().numpy()
     above, tied, recommended = (
         distributed.total(torch.from_numpy(values).long()).numpy()
         for values in (above, tied, recommended)
@@ -339,8 +350,17 @@ def by_length(histories: Sequences, batch_size: int) -> list[np.ndarray]:
 
 
 def score_histories(scorer: Scorer, histories: Sequences, users: np.ndarray) -> torch.Tensor:
-    """Score the next item of some users, by position: (users, num_items + 2)."""
-    length = max(1, min(int(histories.lengths[users].max()), scorer.history_length))
+    """Score the next item of some users, by position: (users, num_items + 2).
+
+    The scores are a copy that the caller may change; [PAD] and [MASK] have -inf, whatever the
+    scorer says of them.
+
+    Raises:
+        InputError: the scorer gives something else than a score for every token and user.
+        FloatingPointError: an item's score is not a number.
+    """
+    longest = int(histories.lengths[users].max())
+    length = max(1, min(longest, getattr(scorer, "history_length", longest)))
     starts = histories.offsets[:-1][users]
     tokens = left_padded(
         tensor_of(histories.tokens),
@@ -348,14 +368,39 @@ def score_histories(scorer: Scorer, histories: Sequences, users: np.ndarray) -> 
         torch.from_numpy(starts + histories.lengths[users]),
         length,
     )
-    return scorer.score(tokens)
+    given = scorer.score(tokens)
+    if isinstance(given, np.ndarray):
+        given = torch.from_numpy(given)
+    expected = (len(users), histories.num_items + 2)
+    if not isinstance(given, torch.Tensor) or given.shape != expected or given.is_complex():
+        what = tuple(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
+        raise InputError(
+            f"{_name(scorer)}.score gave {what} for {expected[0]} histories of {expected[1] - 2:,} "
+            f"items; expected a tensor of numbers, {expected}: a score for each token, [PAD] and "
+            "[MASK] included."
+        )
+    # whole numbers as float64, which float32 would round into ties
+    kind = given.dtype if given.is_floating_point() else torch.float64
+    scores = given.detach().to(kind, copy=True, memory_format=torch.contiguous_format)
+    scores[:, [PAD, histories.vocabulary.mask_token]] = -torch.inf
+    if scores.isnan().any():
+        raise FloatingPointError(f"{_name(scorer)} gave scores that are not numbers.")
+    return scores
 
 
-def hide_seen(scores: torch.Tensor, histories: Sequences, users: np.ndarray) -> None:
-    """Set the scores of every item in the users' histories to -inf, in place."""
+def unseen(scores: torch.Tensor, histories: Sequences, users: np.ndarray) -> torch.Tensor:
+    """(users, num_items + 2) bool: the items that are not in a user's history."""
+    candidates = torch.ones_like(scores, dtype=torch.bool)
+    candidates[:, [PAD, histories.vocabulary.mask_token]] = False
     seen = histories.select(users)
-    rows = np.repeat(np.arange(len(users)), seen.lengths)
-    scores[torch.from_numpy(rows), torch.from_numpy(seen.tokens).long()] = -torch.inf
+    rows = torch.from_numpy(np.repeat(np.arange(len(users)), seen.lengths))
+    candidates[rows, torch.from_numpy(seen.tokens).long()] = False
+    return candidates
+
+
+def _name(scorer: object) -> str:
+    name = getattr(scorer, "name", None)
+    return name if isinstance(name, str) else type(scorer).__name__
 
 
 def _negatives(protocol: str | Negatives, holdout: Holdout) -> Negatives | None:

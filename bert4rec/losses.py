@@ -136,10 +136,13 @@ class SampledLoss:
         counts: (num_items + 2,) occurrences of each token, as `Sequences.item_counts`.
         num_negatives: items drawn per step.
         t: gBCE's calibration.
+        sparse: let the gradient of the output table name the rows it touches.
     """
 
-    def __init__(self, kind: str, counts: np.ndarray, num_negatives: int, t: float):
-        self.kind, self.num_negatives, self.t = kind, num_negatives, t
+    def __init__(
+        self, kind: str, counts: np.ndarray, num_negatives: int, t: float, sparse: bool = True
+    ):
+        self.kind, self.num_negatives, self.t, self.sparse = kind, num_negatives, t, sparse
         self.num_items = len(counts) - 2
         weight = torch.from_numpy(counts[1:-1]).double() + 1
         self.cumulative = (weight / weight.sum()).cumsum(0)
@@ -163,7 +166,7 @@ class SampledLoss:
     ) -> torch.Tensor:
         """The loss of `cross_entropy`'s arguments."""
         drawn, log_q = self.draw(hidden.device)
-        rows = F.embedding(torch.cat([labels, drawn]), weight, sparse=True)
+        rows = F.embedding(torch.cat([labels, drawn]), weight, sparse=self.sparse)
         positive = (hidden * rows[: len(labels)]).sum(dim=1) + bias[labels]
         negative = hidden @ rows[len(labels) :].t() + bias[drawn]
         same = drawn == labels[:, None]

@@ -172,7 +172,7 @@ class BERT4Rec(nn.Module):
 
         Args:
             vectors: (num_items + 2, size), as `neighbours.neighbour_vectors` gives them. They are
-                scaled to a standard deviation of 0.1, which trained best. A catalogue with fewer
+                scaled to a root mean square of 0.1, which trained best. A catalogue with fewer
                 items than hidden_size gives shorter ones: the rest stays random.
         """
         size = vectors.shape[1]

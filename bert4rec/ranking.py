@@ -10,7 +10,7 @@ import torch
 
 from .catalogue import Catalogue
 from .errors import InputError
-from .evaluation import by_length, hide_seen, score_histories
+from .evaluation import by_length, score_histories, unseen
 from .model import BERT4Rec
 from .sequences import Sequences
 from .vocabulary import PAD, Vocabulary
@@ -101,20 +101,16 @@ def best_items(
     k = min(k, len(allowed))
     tokens = np.zeros((len(histories), k), dtype=np.int64)
     scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
-    banned = ~allowed.to(model.device)
+    allowed = allowed.to(model.device)
     for users in by_length(histories, BATCH):
         found = score_histories(model, histories, users)
         empty = histories.lengths[users] == 0
         if empty.any() and catalogue.counts is not None:
             share = torch.from_numpy((catalogue.counts + 0.5) / catalogue.counts.sum())
-            share[[PAD, catalogue.vocabulary.mask_token]] = 0.0
             found[torch.from_numpy(empty)] = share.log().to(found)
-        hide_seen(found, histories, users)
-        found[:, banned] = -torch.inf
+        found[~(unseen(found, histories, users) & allowed)] = -torch.inf
         top = found.topk(k, dim=1)
         tokens[users], scores[users] = top.indices.cpu().numpy(), top.values.cpu().numpy()
-    if np.isnan(scores).any():
-        raise FloatingPointError("the model gave scores that are not numbers.")
     return tokens, scores
 
 

@@ -271,8 +271,10 @@ class BERT(nn.Module):
         encoder then computes no others, as nobody looks at them any more.
         """
         visible = tokens != PAD
-        # A row of padding alone would divide zero by zero in the softmax: let it see itself.
-        visible = visible | ~visible.any(dim=1, keepdim=True)
+        # A row of padding alone would divide zero by zero in the softmax: let it see its last
+        # place, which is the same however much padding there is.
+        last_place = torch.arange(tokens.shape[1], 0, -1, device=tokens.device) == 1
+        visible = visible | (last_place & ~visible.any(dim=1, keepdim=True))
         visible = visible[:, None, None, :]  # (batch, 1, 1, length): the same for heads and queries
         visible_at = visible
         if self.causal:

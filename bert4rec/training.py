@@ -22,7 +22,7 @@ from torch import nn
 from . import distributed
 from .cloze import IGNORE, ClozeBatches, NextItemBatches, check_cloze
 from .devices import keep_freed_memory, pick_device, pick_precision
-from .errors import InputError
+from .errors import InputError, check_types
 from .evaluation import rank_targets
 from .files import locked, read_tensors, write_tensors
 from .losses import LOSSES, SampledLoss
@@ -89,6 +89,7 @@ class TrainingConfig:
     """Compile the encoder with torch.compile: faster on a GPU, minutes of start-up on a CPU."""
 
     def __post_init__(self):
+        check_types(self)
         for name in ("epochs", "batch_size", "validate_every", "num_negatives"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}.")
@@ -100,6 +101,8 @@ class TrainingConfig:
         ):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, it is {getattr(self, name)}.")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed must be a whole number from 0 to 2^63 - 1, not {self.seed}.")
         for name in ("warmup_share", "overlap"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must lie in [0, 1), not {getattr(self, name)}.")
@@ -124,7 +127,8 @@ class History:
     Attributes:
         epochs: a dict per epoch: epoch, step, loss, learning_rate, seconds (of training so far,
             validation included) and, where it was validated, NDCG@10 and HR@10.
-        best_epoch, best_ndcg: the epoch whose weights the model has now, by validation NDCG@10.
+        best_epoch, best_ndcg: the epoch whose weights the model has now, by validation NDCG@10;
+            0 and -1 before the first validation, when it has the weights that were reached.
         stopped: why training ended: "finished", "patience" or "interrupted".
         log_dir: the folder of this run's TensorBoard events, or None.
     """
@@ -154,6 +158,7 @@ def train(
     progress: bool = True,
     files: Mapping[str, bytes] | None = None,
     extra: Mapping[str, object] | None = None,
+    history: History | None = None,
 ) -> History:
     """Train a model on the cloze task and leave the best weights, by validation, in it.
 
@@ -175,9 +180,12 @@ def train(
         progress: show a bar in a terminal, elsewhere print a line per epoch.
         files: further files of the model, written together with it, as vocabulary.csv.
         extra: further entries of its config.json.
+        history: an empty one, to be filled: for who wants to know what happened before an error.
 
     Returns:
-        The history. An interrupt (Ctrl-C) ends training early and keeps what was reached.
+        The history. An interrupt (Ctrl-C) ends training early and keeps what was reached: the best
+        weights so far, or the latest ones if nothing was validated yet (best_epoch is 0 then, and
+        no model is in `output`).
 
     Raises:
         InputError: the model does not fit the data, the device is not there, the checkpoint is of
@@ -186,7 +194,7 @@ def train(
         Whatever ends training, the best weights so far are in the model.
     """
     config = config or TrainingConfig()
-    distributed.start()
+    distributed.start(config.device)
     output = None if output is None else Path(output)
     first = distributed.rank() == 0  # the others only compute
     log_dir, progress = log_dir if first else None, progress and first
@@ -194,6 +202,7 @@ def train(
         return _train(
             model, split, config, output, log_dir, resume, progress, files or {},
             {"training": asdict(config), **(extra or {})},
+            History() if history is None else history,
         )  # fmt: skip
 
 
@@ -207,7 +216,13 @@ def _train(
     progress: bool,
     files: Mapping[str, bytes],
     extra: dict,
+    history: History,
 ) -> History:
+    if split.train.num_items < 2:
+        raise InputError(
+            "there is one item only: nothing can be learnt or ranked. Is the right column named as "
+            "the item, and min_item_count low enough?"
+        )
     if model.config.num_items != split.train.num_items:
         raise InputError(
             f"the model has num_items={model.config.num_items}, the data {split.train.num_items}."
@@ -229,31 +244,33 @@ def _train(
         )  # fmt: skip
     data = split.train.digest() if output is not None else ""  # only a checkpoint needs it
     run = _Run(model.to(device), config, config.epochs * len(batches), data)
-    history = History()
     torch.manual_seed(config.seed)
     started = time.perf_counter()
-    if resume and output is not None and (output / CHECKPOINT).exists():
-        history = run.restore(output / CHECKPOINT)
+    resumed = resume and output is not None and (output / CHECKPOINT).exists()
+    if resumed:
+        vars(history).update(vars(run.restore(output / CHECKPOINT)))
         started -= history.seconds
-    else:
-        if config.start_at_popularity:
-            model.start_at_popularity(split.train.item_counts())
-        if config.start_at_neighbours:
-            size = min(model.config.hidden_size, split.train.num_items)
-            vectors = neighbour_vectors(split.train, size, config.start_at_neighbours)
-            model.start_at_neighbours(vectors)
-    if distributed.rank() > 0:  # dropout of its own, also when resumed
-        torch.manual_seed(config.seed + run.step + 7919 * distributed.rank())
     loss_of = distributed.shared_loss(model, loss_function(model, split.train, config), IGNORE)
-
     if log_dir is None:
         history.log_dir = None
     elif history.log_dir is None or Path(history.log_dir).parent != Path(log_dir):
         history.log_dir = str(new_run_folder(log_dir))
-    with Reporter(
-        config.epochs, len(batches), len(history.epochs), history.log_dir, progress
-    ) as reporter:
+    with (
+        Reporter(
+            config.epochs, len(batches), len(history.epochs), history.log_dir, progress
+        ) as reporter,
+        distributed.Interrupts() as interrupts,
+    ):
         try:
+            if not resumed:
+                if config.start_at_popularity:
+                    model.start_at_popularity(split.train.item_counts())
+                if config.start_at_neighbours:
+                    size = min(model.config.hidden_size, split.train.num_items)
+                    vectors = neighbour_vectors(split.train, size, config.start_at_neighbours)
+                    model.start_at_neighbours(vectors)
+            if distributed.rank() > 0:  # dropout of its own, also when resumed
+                torch.manual_seed(config.seed + run.step + 7919 * distributed.rank())
             for epoch in range(len(history.epochs) + 1, config.epochs + 1):
                 if config.patience and _validations_since_best(history) >= config.patience:
                     history.stopped = "patience"
@@ -261,6 +278,7 @@ def _train(
                 model.train()
                 total = torch.zeros((), device=device)
                 for inputs, labels in batches.epoch(epoch):
+                    interrupts.check()
                     with autocast:
                         loss = loss_of(inputs, labels)
                     loss = distributed.total(run.update(loss))
@@ -276,19 +294,21 @@ def _train(
                     ranks = rank_targets(model, split.validation)
                     row |= {name: ranks.metric(name) for name in ("NDCG@10", "HR@10")}
                 row["seconds"] = time.perf_counter() - started
-                history.epochs.append(row)
                 improved = row.get("NDCG@10", -1.0) > history.best_ndcg
-                if improved:
-                    history.best_epoch, history.best_ndcg = epoch, row["NDCG@10"]
-                    run.keep_best()
-                # The model first: a crash between the two repeats the epoch and finds it again.
-                if output is not None and distributed.rank() == 0:
-                    if len(history.epochs) == 1:  # an earlier run's would be found beside it
-                        for name in (CHECKPOINT, METRICS):
-                            (output / name).unlink(missing_ok=True)
+                folder = output if distributed.rank() == 0 else None
+                with interrupts.held():  # the folder, the history and the best weights agree
+                    # The model first: a crash after it repeats the epoch and finds it again.
+                    if improved and folder is not None:
+                        for name in (METRICS,) if resumed else (METRICS, CHECKPOINT):
+                            (folder / name).unlink(missing_ok=True)  # of the model that goes
+                        model.save(folder, files, **extra)
                     if improved:
-                        model.save(output, files, **extra)
-                    run.save(output / CHECKPOINT, history)
+                        run.keep_best()
+                        history.best_epoch, history.best_ndcg = epoch, row["NDCG@10"]
+                    history.epochs.append(row)
+                    if folder is not None:
+                        run.save(folder / CHECKPOINT, history)
+                        resumed = True
                 reporter.epoch(row)
         except KeyboardInterrupt:
             history.stopped = "interrupted"
@@ -307,9 +327,18 @@ def loss_function(
     if config.loss == "cross-entropy":
         return loss_of
     sampled = SampledLoss(
-        config.loss, sequences.item_counts(), config.num_negatives, config.calibration
-    )
+        config.loss, sequences.item_counts(), config.num_negatives, config.calibration,
+        sparse=_sparse_output(model),
+    )  # fmt: skip
     return functools.partial(loss_of, loss=sampled)
+
+
+def _sparse_output(model: BERT4Rec) -> bool:
+    """Whether the gradient of the output table may be sparse.
+
+    Several processes can share that of an embedding table, but not that of a Linear.
+    """
+    return model.config.tie_weights or distributed.count() == 1
 
 
 def _validations_since_best(history: History) -> int:
@@ -333,7 +362,9 @@ class _Run:
         # Sampled losses touch a few rows of the tables of items in a step: only those are updated.
         sparse = config.loss != "cross-entropy"
         self.sparse(sparse)
-        rows = [p for p in tables if sparse and len(p) == model.config.num_tokens]
+        rows = [model.model.embedding.token_embeddings.weight] if sparse else []
+        if sparse and not model.config.tie_weights and _sparse_output(model):
+            rows.append(model.out.weight)
         dense = [p for p in tables if not any(p is row for row in rows)]
         groups: list[dict] = [
             {"params": dense if muon else [*dense, *encoders]},
@@ -352,7 +383,7 @@ class _Run:
         if sparse:
             self.optimizers.append(torch.optim.SparseAdam(rows, lr=config.learning_rate))
         self.peaks = [optimizer.defaults["lr"] for optimizer in self.optimizers]
-        self.best = self._copy()
+        self.best: dict[str, torch.Tensor] | None = None  # until the first validation
 
     def rate(self, step: int) -> float:
         """AdamW's learning rate in a step, counted from 1."""
@@ -363,7 +394,8 @@ class _Run:
         warmup = round(self.config.warmup_share * self.steps)
         if step <= warmup:
             return step / warmup
-        progress = (step - warmup) / max(1, self.steps - warmup)
+        # the step after the warm-up has the peak, and the last one still learns
+        progress = (step - 1 - warmup) / max(1, self.steps - warmup)
         shape = {
             "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
             "linear": 1 - progress,
@@ -401,22 +433,23 @@ class _Run:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def keep_best(self) -> None:
-        self.best = self._copy()
+        self.best: dict[str, torch.Tensor] | None = None  # until the first validation
 
     def load_best(self) -> None:
-        self.model.load_state_dict(self.best)
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
 
     def save(self, path: Path, history: History) -> None:
         """Write everything that is needed to go on exactly, as tensors and JSON, no pickle."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors |= {f"best.{name}": value for name, value in (self.best or {}).items()}
         for which, optimizer in enumerate(self.optimizers):
             for number, state in optimizer.state_dict()["state"].items():
                 prefix = f"optimizer.{which}.{number}."
                 tensors |= {prefix + name: torch.as_tensor(v) for name, v in state.items()}
         tensors["random.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        if self.model.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.model.device)
         # cloned: tied weights are one tensor under two names, which the format does not allow
         tensors = {name: value.detach().cpu().clone() for name, value in tensors.items()}
         meta = {
@@ -456,7 +489,8 @@ class _Run:
 
         try:
             self.model.load_state_dict(part("model."))
-            self.best = {name: value.to(self.model.device) for name, value in part("best.").items()}
+            best = {name: value.to(self.model.device) for name, value in part("best.").items()}
+            self.best = best or None
             for which, optimizer in enumerate(self.optimizers):
                 state: dict[int, dict[str, torch.Tensor | int]] = {}
                 for name, value in part(f"optimizer.{which}.").items():
@@ -467,8 +501,8 @@ class _Run:
                 groups = optimizer.state_dict()["param_groups"]
                 optimizer.load_state_dict({"state": state, "param_groups": groups})
             torch.set_rng_state(tensors["random.cpu"])
-            if "random.cuda" in tensors and torch.cuda.is_available():
-                torch.cuda.set_rng_state(tensors["random.cuda"])
+            if "random.cuda" in tensors and self.model.device.type == "cuda":
+                torch.cuda.set_rng_state(tensors["random.cuda"], self.model.device)
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise InputError(f"{path} does not fit the model: {error}") from error
         return history

@@ -133,12 +133,13 @@ MUTATIONS = (
     ),
     Mutation(
         "break ties in favour of the target", "evaluation",
-        "tied[users] = (candidates == target_scores).sum(dim=1).cpu().numpy()",
+        "tied[users] = (candidates & (scores == target_scores)).sum(dim=1).cpu().numpy()",
         "tied[users] = 1", "evaluation", "05",
     ),
     Mutation(
         "rank the target against seen items", "evaluation",
-        "            hide_seen(scores, holdout.histories, users)\n", "", "evaluation", "08",
+        "    candidates[rows, torch.from_numpy(seen.tokens).long()] = False\n", "",
+        "evaluation", "08",
     ),
     Mutation(
         "draw negatives that the user has seen", "evaluation",
@@ -146,11 +147,12 @@ MUTATIONS = (
     ),
     Mutation(
         "recommend what is in the history", "ranking",
-        "        hide_seen(found, histories, users)\n", "", "recommender", "00",
+        "unseen(found, histories, users) & allowed", "allowed.expand(len(users), -1)",
+        "recommender", "00",
     ),
     Mutation(
-        "count transitions backwards", "baselines",
-        "pairs.append(later * size + earlier)", "pairs.append(earlier * size + later)",
+        "count transitions backwards", "neighbours",
+        "((later, earlier), (earlier, later))", "((earlier, later), (later, earlier))",
         "baselines", "08",
     ),
     Mutation(
