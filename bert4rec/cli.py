@@ -154,8 +154,9 @@ class Train:
                 interactions, movies, preset,
                 user=self.data.user, item=self.data.item, time=self.data.time,
                 min_user_count=self.data.min_user_count, min_item_count=self.data.min_item_count,
-                output=self.output, log_dir=self.log_dir / self.output.name,
-                resume=self.resume, overwrite=self.overwrite, data=_plain(self.data),
+                time_format=self.data.time_format, output=self.output,
+                log_dir=self.log_dir / self.output.name,
+                resume=self.resume, overwrite=self.overwrite, data=self.data.record(),
             )  # fmt: skip
         if distributed.rank() > 0:
             return
@@ -281,7 +282,11 @@ class Download:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, or 2 with a message for bad input."""
+    """Run the command line.
+
+    Returns:
+        The exit status: 0; 2 with a message for bad input; 130 where Ctrl-C left nothing done.
+    """
     args = sys.argv[1:] if args is None else list(args)
     warnings.showwarning = lambda message, *rest: print(f"note: {message}", file=sys.stderr)
     try:
@@ -304,8 +309,11 @@ def main(args: list[str] | None = None) -> int:
         chosen.run()
     except BrokenPipeError:  # whoever reads the output, as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt as error:
+        say(f"interrupted{f': {error}' if str(error) else '.'}", quiet=True)
+        return 130  # as shells say it
     except (InputError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", quiet=True)
         return 2
     return 0
 

@@ -124,7 +124,7 @@ class Interrupts:
     waiting for it. So there a Ctrl-C is noted, and `check` raises it in all of them.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.noted = False
         self.holding = count() > 1
         self.before: Any = None

@@ -38,6 +38,8 @@ def question(near: list[str]) -> str:
 def check_types(config: object) -> None:
     """Check each field of a config against its type: int, float, bool or str, and None if allowed.
 
+    Numbers of numpy become plain ones, which can be written as JSON.
+
     Raises:
         InputError: a value is of another type, or not a finite number.
     """
@@ -63,3 +65,5 @@ def check_types(config: object) -> None:
                 f"{field.name} must be {words.get(wanted, 'a text')}, not {value!r}: "
                 f"{field.name}={default!r}, for example."
             )
+        if wanted in (int, float):
+            object.__setattr__(config, field.name, wanted(value))  # it is frozen for others

@@ -23,13 +23,14 @@ from .errors import InputError
 from .evaluation import Negatives, Report, Scorer, evaluate, score_histories
 from .files import CONFIG, VOCABULARY, model_folder, read_config, stored
 from .growing import grown
-from .interactions import find_columns
+from .interactions import as_frame, find_columns
 from .model import BERT4Rec
 from .presets import Preset, get_preset
 from .ranking import allowed_tokens, best_items, entries_of, flat_histories, read_histories
 from .records import write_record
 from .sequences import Holdout, Sequences, Split
-from .training import History, TrainingConfig, train
+from .sublayers import ModelConfig
+from .training import METRICS, History, TrainingConfig, train
 from .values import id_codes
 from .vocabulary import PAD, Vocabulary
 
@@ -260,6 +261,7 @@ class Recommender:
         time: str | None = None,
         min_user_count: int = 5,
         min_item_count: int = 5,
+        time_format: str | None = None,
         output: str | Path | None = None,
         log_dir: str | Path | None = None,
         resume: bool = False,
@@ -275,7 +277,8 @@ class Recommender:
             items: a table of titles, as for the class.
             preset: the settings to start from: "tutorial" for thousands of interactions, "ml-1m"
                 for a million; see `PRESETS`.
-            user, item, time, min_user_count, min_item_count: see `Sequences.from_interactions`.
+            user, item, time, min_user_count, min_item_count, time_format: see
+                `Sequences.from_interactions`.
             output: a folder for the model, its checkpoint and metrics.json. A log can be trained
                 on without one and saved later.
             log_dir, resume, progress: see `train`.
@@ -289,6 +292,8 @@ class Recommender:
         Raises:
             InputError: the log, a setting or the folder cannot be used; nothing was trained.
             FloatingPointError: see `train`.
+            KeyboardInterrupt: it was interrupted (Ctrl-C) before the first validation; the message
+                says what is in the folder. Later, an interrupt ends training with the best so far.
         """
         begun = perf_counter()
         preset = get_preset(preset, **changes)
@@ -298,11 +303,12 @@ class Recommender:
                 f"{output} already holds a model. resume (--resume) goes on with it, overwrite "
                 "(--overwrite) replaces it, or choose another folder."
             )
+        interactions = as_frame(interactions)
         sequences = Sequences.from_interactions(
-            interactions, user, item, time, min_user_count, min_item_count
+            interactions, user, item, time, min_user_count, min_item_count, None, time_format
         )
         split = sequences.leave_one_out()
-        distributed.start()
+        distributed.start(preset.training.device)
         if progress and distributed.rank() == 0:
             print(sequences, flush=True)
         torch.manual_seed(preset.training.seed)
@@ -311,6 +317,7 @@ class Recommender:
         self.training = preset.training
         user, item, time = find_columns(interactions, user, item, time)
         read: dict[str, object] = {"user": user, "item": item, "time": time}
+        read |= {"time_format": time_format} if time_format else {}
         read |= {"min_user_count": min_user_count, "min_item_count": min_item_count}
         self._train(
             model, self.catalogue, sequences, split, preset.training, output, log_dir, resume,
@@ -327,6 +334,7 @@ class Recommender:
         item: str | None = None,
         time: str | None = None,
         min_item_count: int = 5,
+        time_format: str | None = None,
         output: str | Path | None = None,
         log_dir: str | Path | None = None,
         resume: bool = False,
@@ -344,20 +352,30 @@ class Recommender:
         Args:
             interactions: a row per interaction, of known and new users.
             items: titles of new items; known titles stay.
-            user, item, time: see `Sequences.from_interactions`.
+            user, item, time, time_format: see `Sequences.from_interactions`.
             min_item_count: leave out new items with fewer interactions; known items stay.
             output: a folder for the result; it may be the one that this was loaded from.
             log_dir, resume, progress: see `train`.
-            changes: settings that differ from the ones of the first training, as `epochs=5`.
+            changes: settings of training that differ from those of the first, as `epochs=5`.
 
         Returns:
             What happened; `split` and `report` are those of the new log.
 
         Raises:
-            InputError: as in `fit`; or the ids are of another type. This recommender is then
-                what it was.
+            InputError: as in `fit`; or the ids are of another type, or a setting is one of the
+                model's shape, which an update keeps.
+            KeyboardInterrupt, FloatingPointError: as in `fit`.
+            Whatever is raised, this recommender is what it was, or, if a better model was saved
+            before that, what is in `output`.
         """
         begun = perf_counter()
+        shape = {field.name for field in fields(ModelConfig)}
+        for key in changes:
+            if key in shape:
+                raise InputError(
+                    f"an update cannot change {key}: the model keeps its shape. To train one of "
+                    "another shape: Recommender.fit."
+                )
         gentle = replace(
             self.training,
             epochs=3,
@@ -365,8 +383,10 @@ class Recommender:
             muon_learning_rate=self.training.muon_learning_rate / 4,
             start_at_popularity=False,
             start_at_neighbours=0,
+            device=str(self.model.device),  # the first training may have been elsewhere
         )
         training = get_preset(Preset("", {}, gentle), **changes).training
+        interactions = as_frame(interactions)
         user, item, time = find_columns(interactions, user, item, time)
         known = self.vocabulary.items
         codes, found = id_codes(interactions[item], item)
@@ -381,13 +401,15 @@ class Recommender:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # rare new items are left out, as was asked for
             sequences = Sequences.from_interactions(
-                interactions, user, item, time, vocabulary=vocabulary
+                interactions, user, item, time, vocabulary=vocabulary, time_format=time_format
             )
         split = sequences.leave_one_out()
         model = grown(self.model, split.train)
         counts = split.train.item_counts()
         if self.catalogue.counts is not None:
-            counts[: len(known) + 1] += self.catalogue.counts[:-1]
+            # whole histories come again: to add them up would count them twice
+            before = counts[: len(known) + 1]
+            np.maximum(before, self.catalogue.counts[:-1], out=before)
         titles = self.titles + item_titles(vocabulary, items)[len(known) :]
         table = pd.DataFrame({"item": vocabulary.items, "title": titles})
         self._train(
@@ -404,16 +426,32 @@ class Recommender:
         files = {} if output is None else {VOCABULARY: catalogue.to_csv()}
         # an update is gentler; the next one starts from the settings of the first training again
         extra = {"data": data, "training": asdict(self.training)}
-        history = train(model, split, training, output, log_dir, resume, progress, files, extra)
+        history = History()
+        try:
+            train(model, split, training, output, log_dir, resume, progress, files, extra, history)
+            if not history.best_epoch:
+                raise KeyboardInterrupt(_nothing_trained(output, history))
+        except BaseException:
+            if history.best_epoch and output is not None:  # then it is the model in the folder
+                self._take(model, catalogue)
+                self.sequences, self.split, self.history = sequences, split, history
+                self.report = None
+            raise
         self._take(model, catalogue)
         self.sequences, self.split, self.history, self.report = sequences, split, history, None
-        if output is not None:
+        if output is None:
+            return
+        try:
             self.report = self.evaluate(split)
-            if distributed.rank() == 0:
-                write_record(
-                    Path(output), model, training, history, self.report, sequences, split, data,
-                    perf_counter() - begun,
-                )  # fmt: skip
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"the model is saved in {output}, but was not evaluated: there is no {METRICS}."
+            ) from None
+        if distributed.rank() == 0:
+            write_record(
+                Path(output), model, training, history, self.report, sequences, split, data,
+                perf_counter() - begun,
+            )  # fmt: skip
 
     # ------------------------------------------------------------------ files
 
@@ -454,6 +492,18 @@ class Recommender:
         from .export import to_onnx
 
         to_onnx(self.model, path)
+
+
+def _nothing_trained(output: str | Path | None, history: History) -> str:
+    """What to tell who interrupted a training before its first validation."""
+    text = "it ended before the first validation; no model was trained."
+    if output is None:
+        return text
+    old = stored(output, CONFIG).exists()
+    text += f" The model that was in {output} is still there." if old else ""
+    if history.epochs:
+        text += f" resume (--resume) goes on after epoch {len(history.epochs)}."
+    return text
 
 
 def _training_of(config: dict) -> TrainingConfig:

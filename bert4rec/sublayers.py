@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .errors import InputError
+from .errors import InputError, check_types
 from .vocabulary import PAD
 
 
@@ -51,6 +51,7 @@ class ModelConfig:
     SASRec (Kang and McAuley 2018) instead of BERT4Rec."""
 
     def __post_init__(self):
+        check_types(self)
         for name in ("num_items", "hidden_size", "num_layers", "num_heads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}.")

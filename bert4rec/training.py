@@ -246,8 +246,9 @@ def _train(
     run = _Run(model.to(device), config, config.epochs * len(batches), data)
     torch.manual_seed(config.seed)
     started = time.perf_counter()
-    resumed = resume and output is not None and (output / CHECKPOINT).exists()
-    if resumed:
+    resumed = False  # whether the checkpoint in the folder is this run's
+    if resume and output is not None and (output / CHECKPOINT).exists():
+        resumed = True
         vars(history).update(vars(run.restore(output / CHECKPOINT)))
         started -= history.seconds
     loss_of = distributed.shared_loss(model, loss_function(model, split.train, config), IGNORE)
@@ -433,7 +434,7 @@ class _Run:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def keep_best(self) -> None:
-        self.best: dict[str, torch.Tensor] | None = None  # until the first validation
+        self.best = self._copy()
 
     def load_best(self) -> None:
         if self.best is not None:

@@ -157,3 +157,40 @@ def test_a_process_that_dies_ends_the_job_and_one_alone_goes_on(folder):
     assert len(other["curve"]) == 3
     for row, again in zip(one["curve"], other["curve"], strict=True):
         assert again["loss"] == pytest.approx(row["loss"], abs=1e-5)
+
+
+# one of the processes is interrupted in its second epoch
+INTERRUPTED = """
+import os, signal, sys
+from bert4rec import cli, training
+if os.environ["RANK"] == "1":
+    original, steps = training._Run.update, iter(range(1000))
+    def update(self, loss):
+        if next(steps) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, loss)
+    training._Run.update = update
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_an_interrupt_of_one_process_ends_all_at_the_same_step(folder):
+    script = folder / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    done = run(script, *command(folder, "interrupted"), processes=2)
+    assert done.returncode == 0, done.stderr
+    found = metrics(folder / "interrupted")
+    assert found["stopped"] == "interrupted"
+    assert 1 <= len(found["curve"]) < 3
+
+
+def test_sampled_losses_with_an_output_table_of_its_own(folder):
+    losses = []
+    for processes in (0, 2):
+        output = f"untied-{processes}"
+        args = [*command(folder, output), "--loss", "gbce", "--num-negatives", 8]
+        done = run("-m", "bert4rec", *args, "--no-tie-weights", processes=processes)
+        assert done.returncode == 0, done.stderr
+        losses.append([row["loss"] for row in metrics(folder / output)["curve"]])
+    # other optimisers (see training._sparse_output), so alike and not equal
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)

@@ -28,7 +28,7 @@ from bert4rec.training import CHECKPOINT
 
 LOG = make_log()
 SETTINGS = {
-    "epochs": 100, "hidden_size": 16, "num_heads": 2, "max_len": 8, "batch_size": 16,
+    "epochs": 40, "hidden_size": 16, "num_heads": 2, "max_len": 8, "batch_size": 16,
     "min_user_count": 1, "min_item_count": 1, "device": "cpu", "progress": False,
 }  # fmt: skip
 
@@ -46,6 +46,38 @@ def start(function, *args):
     return process
 
 
+def kill_at(function, calls):
+    """Run a function in a process and kill it before the n-th of what it trains or writes.
+
+    The process waits there until it is dead, however fast or slow the machine is.
+    """
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+
+    def until_then():
+        done = 0
+
+        def counted(method):
+            def step(*args, **kwargs):
+                nonlocal done
+                done += 1
+                if done > calls:
+                    theirs.send("there")
+                    time.sleep(3600)
+                return method(*args, **kwargs)
+
+            return step
+
+        training._Run.update = counted(training._Run.update)
+        Path.replace, Path.unlink = counted(Path.replace), counted(Path.unlink)
+        function()
+
+    process = start(until_then)
+    theirs.close()
+    assert ours.recv() == "there"  # EOFError if it finished before
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
 def answers(folder):
     with contextlib.suppress(InputError):
         return Recommender.load(folder).recommend([101, 102], k=40)
@@ -54,21 +86,10 @@ def answers(folder):
 def test_killed_at_twenty_moments_it_goes_on_as_if_it_never_was(tmp_path):
     whole = fit(tmp_path / "whole")
     folder = tmp_path / "killed"
-    begun = time.monotonic()  # how long the first checkpoint takes, on this machine today
-    process = start(lambda: fit(folder, resume=True))
-    while process.is_alive() and not (folder / CHECKPOINT).exists():
-        time.sleep(0.001)
-    first = time.monotonic() - begun
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    moments = np.random.default_rng(0).uniform(0.0, 1.7 * first, size=20)
+    kill_at(lambda: fit(folder, resume=True), 12)
     found, states = set(), []
-    for moment in moments:
-        process = start(lambda: fit(folder, resume=True))
-        time.sleep(moment)
-        assert process.is_alive(), "it finished before it was killed: make it longer"
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
+    for calls in np.random.default_rng(0).integers(1, 40, size=20):
+        kill_at(lambda: fit(folder, resume=True), calls)
         if (folder / CHECKPOINT).exists():
             read_tensors(folder / CHECKPOINT)  # raises if it were not whole
             found.add((folder / CHECKPOINT).stat().st_mtime_ns)
@@ -100,11 +121,8 @@ def test_killed_while_saving_there_is_the_old_model_or_the_new_one(tmp_path):
             two.save(tmp_path / "model")
             one.save(tmp_path / "model")
 
-    for moment in np.random.default_rng(1).uniform(0.02, 0.08, size=20):
-        process = start(save_for_ever)
-        time.sleep(moment)
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
+    for calls in np.random.default_rng(1).integers(0, 60, size=20):
+        kill_at(save_for_ever, calls)
         loaded = Recommender.load(tmp_path / "model")  # raises if the files were mixed
         sizes[loaded.vocabulary.num_items] += 1
     assert min(sizes.values()) > 0
