@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
-from collections import defaultdict
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .errors import InputError, closest, question
-from .interactions import known_column
+from .errors import InputError, note, question
+from .interactions import as_frame, known_column
+from .titles import TitleIndex
 from .vocabulary import PAD, Vocabulary, kind_of_ids
 
 
@@ -51,14 +50,15 @@ class Catalogue:
     def tokens(self, entries: Iterable[object], what: str = "the history") -> np.ndarray:
         """Return the tokens of titles or ids, int32, in their order; unknown ones are left out.
 
-        A title may leave out its year where that is clear, and "The Matrix" finds "Matrix, The".
+        A title may be typed as people do (see titles.py): of several that fit, the one that was
+        chosen most is taken, with a note.
 
         Args:
             entries: titles or ids.
             what: where they come from, for the one warning that names the unknown ones.
 
         Raises:
-            InputError: a title fits several items, or an entry is neither a text nor a number.
+            InputError: an entry is neither a text nor a number.
         """
         found = self.find(entries, what)
         return found[found != PAD]
@@ -94,13 +94,7 @@ class Catalogue:
 
     def suggest(self, text: object, count: int = 3) -> list[str]:
         """Return titles that contain a text, or else resemble it."""
-        plain = plain_title(text)
-        containing = [title for title in self.titles if plain and plain in plain_title(title)]
-        if containing:
-            return containing[:count]
-        near = closest(plain, self._by_title, 4 * count)  # a title has up to four keys
-        titles = [self.titles[self._by_title[key][0] - 1] for key in near]
-        return list(dict.fromkeys(titles))[:count]
+        return self.index.near(text, count)
 
     def table(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
         """The columns item and title of some tokens."""
@@ -146,32 +140,40 @@ class Catalogue:
         return np.array(self.titles, dtype=object)
 
     @cached_property
-    def _by_title(self) -> dict[str, list[int]]:
-        """The tokens by every short form of their titles; made when a text is first looked up."""
-        tokens = defaultdict(list)
-        for token, title in enumerate(self.titles, start=1):
-            for key in _short_forms(plain_title(title)):
-                tokens[key].append(token)
-        return dict(tokens)
+    def index(self) -> TitleIndex:
+        """The items that have a title of their own, by title; the others have an id."""
+        ids = map(str, self.vocabulary.items)
+        titles = [None if t == i else t for t, i in zip(self.titles, ids, strict=True)]
+        return TitleIndex(titles, None if self.counts is None else self.counts[1:-1])
 
     def _token(self, entry: object) -> int:
         """The token of a title or an id, 0 if it is unknown."""
         if not isinstance(entry, str):
             return self._of_id(entry)
-        plain = plain_title(entry)
-        found = self._by_title.get(plain, [])
-        # a whole title wins over one that would fit without its year
-        found = [t for t in found if plain_title(self.titles[t - 1]) == plain] or found
-        if len(found) > 1:
-            several = "; ".join(
-                f"{self.titles[token - 1]!r} (id {self.vocabulary.ids([token])[0]})"
-                for token in found[:5]
+        if found := self.index.exact.get(entry, []):
+            return self._first(entry, found)
+        if token := self._of_id(entry):
+            return token
+        if found := self.index.whole(entry):
+            return self._first(entry, found)
+        if re.fullmatch(r"-?[0-9]{1,18}", entry) and (token := self._of_id(int(entry))):
+            return token
+        found, begins = self.index.part(entry)
+        return self._first(entry, found, begins) if found else PAD
+
+    def _first(self, text: str, places: list[int], clear: bool = True) -> int:
+        """The token of the most chosen of several items, with a note where that is not clear."""
+        names = [f"{self.titles[place]!r}" for place in places]
+        if len(places) > 1:
+            more = f" and {len(places) - 4:,} more" if len(places) > 4 else ""
+            why = "the shortest title" if self.counts is None else "the one chosen most often"
+            note(
+                f"{text!r} fits {len(places):,} titles; took {names[0]}, {why}. Others: "
+                f"{', '.join(names[1:4])}{more}."
             )
-            raise InputError(f"{entry!r} fits several items: {several}. Use the id or the year.")
-        if found:
-            return found[0]
-        number = int(entry) if re.fullmatch(r"-?[0-9]{1,18}", entry) else entry
-        return self._of_id(entry) or self._of_id(number)
+        elif not clear:
+            note(f"{text!r} is taken for {names[0]}.")
+        return places[0] + 1
 
     def _of_id(self, entry: object) -> int:
         try:
@@ -180,15 +182,15 @@ class Catalogue:
             return PAD
 
     def _warn(self, unknown: list[object], what: str) -> None:
-        text = (
+        named = []
+        for entry in unknown[:5]:
+            near = self.suggest(entry, 1) if isinstance(entry, str) else []
+            named.append(f"{entry!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+        more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
+        note(
             f"{len(unknown)} unknown item{'s are' if len(unknown) > 1 else ' is'} left out of "
-            f"{what}: {', '.join(map(repr, unknown[:5]))}{', …' if len(unknown) > 5 else ''}."
+            f"{what}: {', '.join(named)}{more}."
         )
-        first = next((entry for entry in unknown if isinstance(entry, str)), None)
-        near = [] if first is None else self.suggest(first)
-        if near:
-            text += f" For {first!r}, did you mean {' or '.join(map(repr, near))}?"
-        warnings.warn(text, stacklevel=5)
 
 
 def item_titles(vocabulary: Vocabulary, table: pd.DataFrame | None) -> list[str]:
@@ -199,6 +201,7 @@ def item_titles(vocabulary: Vocabulary, table: pd.DataFrame | None) -> list[str]
     """
     if table is None:
         return [str(item) for item in vocabulary.items]
+    table = as_frame(table, "the table of titles")
     item, title = known_column(table, "item"), known_column(table, "title")
     if item is None or title is None:
         raise InputError(
@@ -208,31 +211,15 @@ def item_titles(vocabulary: Vocabulary, table: pd.DataFrame | None) -> list[str]
     by_id = table.drop_duplicates(item).set_index(item)[title]
     titles = by_id.reindex(vocabulary.items)
     if titles.isna().all() and len(table):
-        warnings.warn(
+        note(
             f"none of the {len(vocabulary):,} items has a title in the table: its {item!r} holds "
             f"{by_id.index.tolist()[0]!r}, the log {vocabulary.items.tolist()[0]!r}. Are they of "
-            "the same kind?",
-            stacklevel=3,
+            "the same kind?"
         )
     return [
         str(identity) if missing else str(name)
         for identity, name, missing in zip(vocabulary.items, titles, titles.isna(), strict=True)
     ]
-
-
-def plain_title(title: object) -> str:
-    """Reduce a title to what people agree on: "Matrix, The (1999)" to "the matrix (1999)"."""
-    title = " ".join(str(title).casefold().split())
-    moved = re.fullmatch(r"(.+), (the|a|an)( \(\d{4}\))?", title)
-    return f"{moved[2]} {moved[1]}{moved[3] or ''}" if moved else title
-
-
-def _short_forms(title: str) -> set[str]:
-    """A plain title, and what is left without its year and its other names in parentheses."""
-    without_year = re.sub(r" \(\d{4}\)$", "", title)
-    year = title[len(without_year) :]
-    one_name = re.sub(r" \(.*\)$", "", without_year)
-    return {title, without_year, one_name + year, one_name}
 
 
 def _hashable(entry: object) -> bool:

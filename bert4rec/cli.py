@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import sys
 import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pandas as pd
+
+if os.environ.get("NO_COLOR"):  # what tyro asks for when it is imported
+    os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
 import tyro
 
-from . import distributed
+from . import __version__, distributed
 from .devices import keep_freed_memory
 from .errors import InputError
 from .evaluation import Report, Scorer
@@ -48,9 +52,16 @@ def _unchecked(config: type, **fields) -> type:
     )
 
 
-# num_items follows from the data and is no option
-_Model = _unchecked(ModelConfig, num_items=(Annotated[int, tyro.conf.Suppress], 1))
-_Training = _unchecked(TrainingConfig)
+# The parser takes a comment beside a field for its help, so types are named here.
+if TYPE_CHECKING:
+    _Model = ModelConfig
+    _Training = TrainingConfig
+    _PresetName = str
+else:
+    # num_items follows from the data and is no option
+    _Model = _unchecked(ModelConfig, num_items=(Annotated[int, tyro.conf.Suppress], 1))
+    _Training = _unchecked(TrainingConfig)
+    _PresetName = Literal[tuple(PRESETS)]
 
 
 @dataclass(frozen=True)
@@ -126,10 +137,10 @@ class Train:
 
     output: Path
     """The folder for the model, its checkpoint and metrics.json."""
-    model: Annotated[_Model, tyro.conf.OmitArgPrefixes]  # type: ignore[valid-type]
-    training: Annotated[_Training, tyro.conf.OmitArgPrefixes]  # type: ignore[valid-type]
+    model: Annotated[_Model, tyro.conf.OmitArgPrefixes]
+    training: Annotated[_Training, tyro.conf.OmitArgPrefixes]
     data: Annotated[DataOptions, tyro.conf.OmitArgPrefixes] = DataOptions()
-    preset: Literal[tuple(PRESETS)] = "tutorial"  # type: ignore[valid-type]
+    preset: _PresetName = "tutorial"
     """Where the settings below start from."""
     log_dir: Path = Path("training")
     """Where TensorBoard's event files go: tensorboard --logdir=training shows them."""
@@ -288,6 +299,12 @@ def main(args: list[str] | None = None) -> int:
         The exit status: 0; 2 with a message for bad input; 130 where Ctrl-C left nothing done.
     """
     args = sys.argv[1:] if args is None else list(args)
+    for stream in (sys.stdout, sys.stderr):  # a terminal may lack some letters of a title
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if args == ["--version"]:
+        print(f"bert4rec {__version__}")
+        return 0
     warnings.showwarning = lambda message, *rest: print(f"note: {message}", file=sys.stderr)
     try:
         preset = get_preset(_option(args, "--preset") or "tutorial")

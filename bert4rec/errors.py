@@ -7,6 +7,7 @@ import difflib
 import math
 import numbers
 import typing
+import warnings
 from collections.abc import Iterable
 
 
@@ -16,6 +17,16 @@ class InputError(ValueError):
     The message names the value that is wrong, says what was expected and suggests the fix. The
     command line prints it without a traceback.
     """
+
+
+def note(text: str) -> None:
+    """Warn in one plain line, without the file that says it, each time anew."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *rest, **more: f"note: {message}\n"
+    try:
+        warnings.warn_explicit(text, UserWarning, "bert4rec", 1, registry={})
+    finally:
+        warnings.formatwarning = before
 
 
 def closest(name: object, known: Iterable[object], count: int = 3) -> list[str]:

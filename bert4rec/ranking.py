@@ -30,8 +30,7 @@ def read_histories(catalogue: Catalogue, history: Iterable) -> tuple[Sequences, 
         The histories, and whether they were many.
 
     Raises:
-        InputError: it is none of these, a title fits several items, or the sequences are of
-            another vocabulary.
+        InputError: it is none of these, or the sequences are of another vocabulary.
     """
     if isinstance(history, Sequences):
         if history.vocabulary != catalogue.vocabulary:

@@ -19,7 +19,7 @@ import torch
 from . import distributed
 from .baselines import ItemTransitions
 from .catalogue import Catalogue, item_titles
-from .errors import InputError
+from .errors import InputError, note
 from .evaluation import Negatives, Report, Scorer, evaluate, score_histories
 from .files import CONFIG, VOCABULARY, model_folder, read_config, stored
 from .growing import grown
@@ -103,9 +103,9 @@ class Recommender:
 
         Args:
             history: titles or item ids, oldest first; or many histories: a list of such lists, a
-                dict of them by user, or `Sequences`. A title may leave out its year where that is
-                clear, and "The Matrix" finds "Matrix, The". Unknown items are left out, with one
-                warning that names them.
+                dict of them by user, or `Sequences`. Titles may be typed as people do, "matrix" or
+                "star wars"; of several that fit the most chosen is taken, with a note. Unknown
+                items are left out, with one warning that names them.
             k: how many; fewer are returned where there are fewer.
             exclude: titles or ids that must not be recommended.
             only: titles or ids to choose from; None stands for all.
@@ -115,7 +115,7 @@ class Recommender:
             user (their key in the dict, or place in the list) and rank.
 
         Raises:
-            InputError: a title fits several items, k is not positive, or the history is no list.
+            InputError: k is not positive, or the history is no list.
         """
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise InputError(f"k must be at least 1, a whole number, not {k!r}.")
@@ -141,7 +141,7 @@ class Recommender:
         what = "the items most popular in training"
         if self.catalogue.counts is None:
             what = "the model's guesses for nobody in particular (its folder holds no counts)"
-        warnings.warn(f"{which} empty and answered with {what}.", stacklevel=3)
+        note(f"{which} empty and answered with {what}.")
 
     def similar(self, item: object, k: int = 10) -> pd.DataFrame:
         """Return the k items whose embeddings are nearest to an item's, by cosine similarity.
@@ -154,7 +154,7 @@ class Recommender:
             A DataFrame with columns item, title and similarity (at most 1), by rank, from 1.
 
         Raises:
-            InputError: the item is not known, or its title fits several.
+            InputError: the item is not known.
         """
         token = self.catalogue.token(item)
         table = self.model.model.embedding.token_embeddings.weight.detach()
@@ -213,7 +213,7 @@ class Recommender:
         """Return the tokens of titles or ids, int32; unknown ones are left out with a warning.
 
         Raises:
-            InputError: a title fits several items, or the history is no list of titles or ids.
+            InputError: the history is no list of titles or ids.
         """
         return self.catalogue.tokens(entries_of(history))
 

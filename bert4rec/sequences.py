@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .errors import InputError
+from .errors import InputError, note
 from .files import make_folder, write_atomically
 from .interactions import as_frame, find_columns
 from .readers import read_interactions
@@ -108,10 +108,9 @@ class Sequences:
                 "of the same data and type?"
             )
         if not keep.all():
-            warnings.warn(
+            note(
                 f"{(~keep).sum():,} of {len(keep):,} interactions are with items that the "
-                "vocabulary lacks, and are left out.",
-                stacklevel=2,
+                "vocabulary lacks, and are left out."
             )
         users_kept, items_kept = k_core(
             [(user_codes[keep], item_codes[keep])], len(user_ids), len(item_ids),

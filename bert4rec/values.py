@@ -120,7 +120,7 @@ def plain_ids(column: pd.Series, name: str) -> pd.Series:
                     continue
         what = f"holds numbers as large as {max(column, key=abs)}"
     elif kind.startswith("mixed"):  # "7" and 7 would be two items, and no file keeps them apart
-        examples = {type(value).__name__: value for value in column}
+        examples = {type(value).__name__: value for value in reversed(column.tolist())}
         what = "mixes types of ids: " if len(examples) > 1 else "holds "
         what += ", ".join(f"{k} (as {v!r})" for k, v in examples.items())
     else:

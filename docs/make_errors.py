@@ -40,7 +40,7 @@ DUMB = set(
         "tolist",
     ]
 )
-KINDS = {"InputError": "Errors", "FloatingPointError": "Errors of computation", "warn": "Warnings"}
+KINDS = {"InputError": "Errors", "FloatingPointError": "Errors of computation", "note": "Notes"}
 
 
 def found() -> list[tuple[str, str, str]]:
@@ -59,6 +59,7 @@ def found() -> list[tuple[str, str, str]]:
                         texts.setdefault(target.id, node.value)
             for node in ast.walk(function):
                 kind = isinstance(node, ast.Call) and name_of(node.func)
+                kind = "note" if kind == "warn" else kind
                 if kind not in KINDS or not node.args:
                     continue
                 message = node.args[0]

@@ -230,7 +230,7 @@ def test_mistakes_are_one_line_and_write_nothing(run, tmp_path, monkeypatch, arg
 def test_a_wrong_title_suggests_the_nearest(trained, run):
     status, out, err = run("recommend", "--model", trained / "model", "Flim 101 (1999)", "102")
     assert status == 0
-    assert "note: 1 unknown item is left out of the history: 'Flim 101 (1999)'." in err
+    assert "left out of the history: 'Flim 101 (1999)' (did you mean 'Film 101 (1999)'?)." in err
     assert "did you mean 'Film 101 (1999)'" in err
     assert len(out.splitlines()) == 11
 

@@ -99,13 +99,13 @@ def test_whole_numbers_of_any_type_are_the_same_ids(dtype):
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        ([7, "7", 8], r"mixes types of ids: int \(as 8\), str \(as '7'\)"),
+        ([7, "7", 8], r"mixes types of ids: int \(as 7\), str \(as '7'\)"),
         ([1.5, 2, 3], r"holds 1\.5, which is no whole number"),
         ([np.inf, 2, 3], "holds inf, which is no whole number"),
         ([2**70, 2, 3], "holds numbers as large as 1180591620717411303424"),
         ([True, False, True], "holds True of type bool"),
         ([pd.Timestamp(0)] * 3, "holds Timestamp.* of type Timestamp"),
-        ([[1], [2], [3]], r"(holds \[1\] of type list|mixes types)"),
+        ([[1], [2], [3]], r"holds list \(as \[1\]\)"),
         ([None, 2, 3], r"has 1 missing ids, the first in row 0"),
         ([np.nan, 2, 3], r"has 1 missing ids, the first in row 0"),
     ],
@@ -120,7 +120,7 @@ def test_ids_that_are_none(items, message):
     [
         ([1, None, 3], "has 1 missing times, the first in row 1"),
         ([pd.Timestamp(0), pd.NaT, pd.Timestamp(1)], "has 1 missing times"),
-        (["2020-01-01"] * 3, r"holds '2020-01-01', which is not a number or a date.*to_datetime"),
+        (["1/2/2020"] * 3, r"holds '1/2/2020', which is not a number or a date.*time_format"),
     ],
 )
 def test_times_that_are_none(times, message):
