@@ -10,6 +10,8 @@ import typing
 import warnings
 from collections.abc import Iterable
 
+import numpy as np
+
 
 class InputError(ValueError):
     """Input that the caller can correct: a file, a column, an id, a setting.
@@ -66,7 +68,7 @@ def check_types(config: object) -> None:
             float: isinstance(value, numbers.Real)
             and not isinstance(value, bool)
             and math.isfinite(value),
-            bool: isinstance(value, bool),
+            bool: isinstance(value, bool | np.bool_),
             str: isinstance(value, str),
         }
         if not fits.get(wanted, True):
@@ -76,5 +78,5 @@ def check_types(config: object) -> None:
                 f"{field.name} must be {words.get(wanted, 'a text')}, not {value!r}: "
                 f"{field.name}={default!r}, for example."
             )
-        if wanted in (int, float):
+        if wanted in (int, float, bool):
             object.__setattr__(config, field.name, wanted(value))  # it is frozen for others

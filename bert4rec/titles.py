@@ -19,6 +19,7 @@ from .errors import closest
 
 ARTICLES = {"the", "a", "an"}
 NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
+MANY = 20_000
 YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
 
 
@@ -29,8 +30,10 @@ def normalised(text: object, articles: bool = False) -> str:
     """
     if articles:
         text = re.sub(r"^(.+), (the|an?)\b", r"\2 \1", str(text), flags=re.IGNORECASE)
-    plain = unicodedata.normalize("NFKD", str(text).casefold())
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    plain = str(text).casefold()
+    if not plain.isascii():
+        plain = unicodedata.normalize("NFKD", plain)
+        plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     plain = re.sub(r"[.'’‘`´]", "", plain).replace("&", " and ")
     words = re.sub(r"[\W_]+", " ", plain).split()
     words = [word for word in words if articles or word not in ARTICLES] or words
@@ -138,5 +141,7 @@ class TitleIndex:
         found = self.whole(key) or (self.part(key)[0] if key else [])
         if not found:
             names = {**self.names, **self.dated}
+            if len(names) > MANY:  # to compare with all would take seconds
+                names = {name: places for name, places in names.items() if name[:2] == key[:2]}
             found = [names[name][0] for name in closest(key, names, 4 * count)]
         return [str(self.titles[place]) for place in dict.fromkeys(found)][:count]

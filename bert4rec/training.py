@@ -298,13 +298,14 @@ def _train(
                 improved = row.get("NDCG@10", -1.0) > history.best_ndcg
                 folder = output if distributed.rank() == 0 else None
                 with interrupts.held():  # the folder, the history and the best weights agree
+                    best = run.copy() if improved else run.best
                     # The model first: a crash after it repeats the epoch and finds it again.
                     if improved and folder is not None:
                         for name in (METRICS,) if resumed else (METRICS, CHECKPOINT):
                             (folder / name).unlink(missing_ok=True)  # of the model that goes
                         model.save(folder, files, **extra)
+                    run.best = best
                     if improved:
-                        run.keep_best()
                         history.best_epoch, history.best_ndcg = epoch, row["NDCG@10"]
                     history.epochs.append(row)
                     if folder is not None:
@@ -329,17 +330,21 @@ def loss_function(
         return loss_of
     sampled = SampledLoss(
         config.loss, sequences.item_counts(), config.num_negatives, config.calibration,
-        sparse=_sparse_output(model),
+        sparse=any(table is model.out.weight for table in _sparse_tables(model, config)),
     )  # fmt: skip
     return functools.partial(loss_of, loss=sampled)
 
 
-def _sparse_output(model: BERT4Rec) -> bool:
-    """Whether the gradient of the output table may be sparse.
+def _sparse_tables(model: BERT4Rec, config: TrainingConfig) -> list[nn.Parameter]:
+    """The tables of items whose gradients name the rows they touch: those of a sampled loss.
 
-    Several processes can share that of an embedding table, but not that of a Linear.
+    Several processes can share such a gradient of an embedding, but not of a Linear, and NCCL none.
     """
-    return model.config.tie_weights or distributed.count() == 1
+    several = distributed.count() > 1
+    if config.loss == "cross-entropy" or (several and model.device.type == "cuda"):
+        return []
+    embedding = model.model.embedding.token_embeddings.weight
+    return [embedding] if model.config.tie_weights or several else [embedding, model.out.weight]
 
 
 def _validations_since_best(history: History) -> int:
@@ -361,11 +366,9 @@ class _Run:
                 (encoders if "transformer_encoders" in name else tables).append(parameter)
         muon = config.muon_learning_rate > 0
         # Sampled losses touch a few rows of the tables of items in a step: only those are updated.
-        sparse = config.loss != "cross-entropy"
+        rows = _sparse_tables(model, config)
+        sparse = bool(rows)
         self.sparse(sparse)
-        rows = [model.model.embedding.token_embeddings.weight] if sparse else []
-        if sparse and not model.config.tie_weights and _sparse_output(model):
-            rows.append(model.out.weight)
         dense = [p for p in tables if not any(p is row for row in rows)]
         groups: list[dict] = [
             {"params": dense if muon else [*dense, *encoders]},
@@ -430,11 +433,8 @@ class _Run:
         """Let the gradient of the item embeddings name the rows it touches, or be a whole table."""
         self.model.model.embedding.token_embeddings.sparse = wanted
 
-    def _copy(self) -> dict[str, torch.Tensor]:
+    def copy(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-
-    def keep_best(self) -> None:
-        self.best = self._copy()
 
     def load_best(self) -> None:
         if self.best is not None:

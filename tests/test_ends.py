@@ -38,13 +38,13 @@ MOMENTS = [
     ("bert4rec.training._Run.update", 2),
     ("bert4rec.training.rank_targets", 1),
     ("bert4rec.training.BERT4Rec.save", 1),
-    ("bert4rec.training._Run.keep_best", 1),
+    ("bert4rec.training._Run.copy", 1),
     ("bert4rec.training._Run.save", 1),
     ("bert4rec.progress.Reporter.epoch", 1),
     ("bert4rec.training._Run.update", 3),
     ("bert4rec.training.rank_targets", 2),
     ("bert4rec.training.BERT4Rec.save", 2),
-    ("bert4rec.training._Run.keep_best", 2),
+    ("bert4rec.training._Run.copy", 2),
     ("bert4rec.training._Run.save", 2),
     ("bert4rec.progress.Reporter.epoch", 2),
 ]
@@ -265,9 +265,10 @@ def test_each_process_takes_a_card_of_its_own(monkeypatch):
     monkeypatch.setattr(distributed.dist, "init_process_group", lambda *a, **k: groups.append(a))
     monkeypatch.setattr(distributed.atexit, "register", lambda f: None)
     distributed.start("cpu")
-    assert (taken, groups) == ([], [()])  # the backend follows the device of each tensor
+    assert (taken, groups) == ([], [("gloo",)])
     distributed.start("auto")
     distributed.start("cuda")
     assert taken == [1, 1]
+    assert groups[1:] == 2 * [("cpu:gloo,cuda:nccl",)]  # by the device of each tensor
     with pytest.raises(InputError, match="'cuda:0' would put all processes on one card"):
         distributed.start("cuda:0")
