@@ -2,6 +2,7 @@
 # make test   set everything up and run all tests, the notebooks among them
 # make train  train on the embedded ratings, print the report, recommend
 # make book   build the site of all notebooks: open book/html/index.html
+# make fuzz   read ten thousand generated logs, and as many files, as the oracle does
 # make mutations  put small faults into the module, one at a time: do the tests notice?
 # make benchmark DATA=ml-1m.txt.xz        compare the speed with other implementations
 # make gpu-benchmark DATA=ml-1m.txt.xz    speed on a GPU, and the time to the published quality
@@ -14,13 +15,13 @@ READY := $(VENV)/.ready
 # The compared run of the notebooks: one thread and no GPU, so that numbers agree everywhere.
 SAME := OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 
-.PHONY: lab test train book mutations benchmark gpu-benchmark notebooks lint format lock clean
+.PHONY: lab test train book fuzz mutations benchmark gpu-benchmark notebooks lint format lock clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
 
 test: $(READY)
-	$(BIN)/pytest --nbval tests notebooks $(TEST_ARGS)
+	$(BIN)/pytest --nbval -n 2 tests notebooks $(TEST_ARGS)
 
 train: $(READY)
 	$(BIN)/bert4rec train --data small --preset tutorial --output runs/make-train --overwrite
@@ -30,6 +31,10 @@ train: $(READY)
 # From the committed outputs; nothing is run.
 book: $(READY)
 	$(BIN)/python docs/make_book.py
+
+# Some ten minutes on two cores.
+fuzz: $(READY)
+	BERT4REC_EXAMPLES=10000 $(BIN)/pytest -n 2 --dist load tests/test_oracle.py
 
 # Some five minutes; writes tests/mutations.md.
 mutations: $(READY)

@@ -7,6 +7,7 @@ with what was typed; one that contains it.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import defaultdict
@@ -19,7 +20,7 @@ from .errors import closest
 
 ARTICLES = {"the", "a", "an"}
 NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
-MANY = 20_000
+MANY = 20_000  # names that a misspelt one is compared with, the most chosen first
 YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
 
 
@@ -43,8 +44,11 @@ def normalised(text: object, articles: bool = False) -> str:
 def names_of(title: str) -> list[str]:
     """A title's names, normalised, without the year: the whole, and what is in parentheses."""
     title = YEAR.sub("", title)
-    names = [title, re.sub(r"\s*\(.*\)$", "", title)]
-    names += [re.sub(r"^a\.?k\.?a\.? ", "", name) for name in re.findall(r"\(([^()]+)\)", title)]
+    names = [title]
+    if "(" in title:
+        names.append(re.sub(r"\s*\(.*\)$", "", title))
+        inside = re.findall(r"\(([^()]+)\)", title)
+        names += [re.sub(r"^a\.?k\.?a\.? ", "", name) for name in inside]
     return list(dict.fromkeys(key for name in names if (key := normalised(name))))
 
 
@@ -76,23 +80,28 @@ class TitleIndex:
     @cached_property
     def names(self) -> dict[str, list[int]]:
         """Places by each name, in order of preference; made when a text is first looked up."""
-        return self._by(names_of)
+        return self._by(lambda title, names: names)
 
     @cached_property
     def dated(self) -> dict[str, list[int]]:
         """The same, of names with their year behind them."""
 
-        def with_year(title: str) -> list[str]:
+        def with_year(title: str, names: list[str]) -> list[str]:
             year = (YEAR.search(title) or [None, ""])[1]
-            return [normalised(title), *(f"{name} {year}" for name in names_of(title) if year)]
+            bare = [normalised(title)] if not names or not ARTICLES.isdisjoint(names) else []
+            return [f"{name} {year}" for name in names if year] + bare
 
         return self._by(with_year)
 
-    def _by(self, keys: Callable[[str], list[str]]) -> dict[str, list[int]]:
+    @cached_property
+    def _names(self) -> list[list[str]]:
+        return [[] if title is None else names_of(title) for title in self.titles]
+
+    def _by(self, keys: Callable[[str, list[str]], list[str]]) -> dict[str, list[int]]:
         places = defaultdict(list)
         for place in self.order.tolist():
             title = self.titles[place]
-            for key in () if title is None else dict.fromkeys(keys(title)):
+            for key in () if title is None else keys(title, self._names[place]):
                 places[key].append(place)
         return dict(places)
 
@@ -141,7 +150,6 @@ class TitleIndex:
         found = self.whole(key) or (self.part(key)[0] if key else [])
         if not found:
             names = {**self.names, **self.dated}
-            if len(names) > MANY:  # to compare with all would take seconds
-                names = {name: places for name, places in names.items() if name[:2] == key[:2]}
+            names = dict(itertools.islice(names.items(), MANY))  # all of many would take seconds
             found = [names[name][0] for name in closest(key, names, 4 * count)]
         return [str(self.titles[place]) for place in dict.fromkeys(found)][:count]

@@ -335,7 +335,7 @@ def loss_function(
     return functools.partial(loss_of, loss=sampled)
 
 
-def _sparse_tables(model: BERT4Rec, config: TrainingConfig) -> list[nn.Parameter]:
+def _sparse_tables(model: BERT4Rec, config: TrainingConfig) -> list[torch.Tensor]:
     """The tables of items whose gradients name the rows they touch: those of a sampled loss.
 
     Several processes can share such a gradient of an embedding, but not of a Linear, and NCCL none.
