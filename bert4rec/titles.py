@@ -88,7 +88,8 @@ class TitleIndex:
 
         def with_year(title: str, names: list[str]) -> list[str]:
             year = (YEAR.search(title) or [None, ""])[1]
-            bare = [normalised(title)] if not names or not ARTICLES.isdisjoint(names) else []
+            empty = all(ARTICLES.issuperset(name.split()) for name in names)
+            bare = [normalised(title)] if empty else []
             return [f"{name} {year}" for name in names if year] + bare
 
         return self._by(with_year)

@@ -120,7 +120,9 @@ def plain_ids(column: pd.Series, name: str) -> pd.Series:
                     continue
         what = f"holds numbers as large as {max(column, key=abs)}"
     elif kind.startswith("mixed"):  # "7" and 7 would be two items, and no file keeps them apart
-        examples = {type(value).__name__: value for value in reversed(column.tolist())}
+        examples: dict[str, object] = {}
+        for value in column:
+            examples.setdefault(type(value).__name__, value)
         what = "mixes types of ids: " if len(examples) > 1 else "holds "
         what += ", ".join(f"{k} (as {v!r})" for k, v in examples.items())
     else:
@@ -148,7 +150,7 @@ def _whole(column: pd.Series, name: str) -> pd.Series:
 def _no_id(name: str, what: str) -> InputError:
     return InputError(
         f"column {name!r} {what}. Ids must be texts, or whole numbers of 64 bits. Is it the right "
-        f"column? If so, make them texts: interactions[{name!r}].astype(str)."
+        f"column? If so, make them texts (in Python: interactions[{name!r}].astype(str))."
     )
 
 
@@ -343,7 +345,7 @@ def check_complete(column: pd.Series, name: str, what: str, first: int = 0) -> N
         raise InputError(
             f"column {name!r} has {missing.sum():,} missing {what}, the first in row "
             f"{first + int(np.argmax(missing))} (counted from 0). Leave those rows out of the "
-            f"file, or drop them: interactions.dropna(subset=[{name!r}])."
+            f"file (in Python: interactions.dropna(subset=[{name!r}]))."
         )
 
 

@@ -1,6 +1,8 @@
 """The command line, called as a user would: train, evaluate, recommend, download, and mistakes."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 
@@ -8,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers import make_log
 
-from bert4rec import METRICS, Recommender, cli
+from bert4rec import METRICS, Recommender, __version__, cli
 
 SMALL = ["--hidden-size", "16", "--max-len", "8", "--batch-size", "16", "--device", "cpu"]
 
@@ -242,3 +244,104 @@ def test_download_without_network(run, monkeypatch, tmp_path):
     status, _, err = run("download", "1m", "--folder", tmp_path)
     assert status == 2
     assert "put it at" in err
+
+
+# ------------------------------------------------------------------ as people use it
+
+
+def test_a_shops_file_as_the_readme_reads_it(tmp_path, run, monkeypatch):
+    """Dates as text, columns of other names, a file of Excel; evaluated from another folder."""
+    log = make_log().set_axis(["customer", "product", "day"], axis="columns")
+    log["day"] = pd.to_datetime(log["day"], unit="D").dt.strftime("%d.%m.%Y")
+    log["customer"] += "é"
+    (tmp_path / "shop").mkdir()
+    log.to_csv(tmp_path / "shop" / "orders.csv", index=False, sep=";", encoding="cp1252")
+    titles = pd.DataFrame({"item": log["product"].unique(), "title": "t"})
+    titles.to_csv(tmp_path / "shop" / "titles.csv", index=False)
+    monkeypatch.chdir(tmp_path / "shop")
+    args = [
+        "train", "--data", "orders.csv", "--user", "customer", "--item", "product", "--time", "day",
+        "--titles", "titles.csv", "--output", "model", "--log-dir", "logs", "--epochs", "1", *SMALL,
+        "--min-user-count", "1", "--min-item-count", "1",
+    ]  # fmt: skip
+    for hint, more in (
+        ("--encoding cp1252", []),
+        ("--separator ';'", ["--encoding", "cp1252"]),
+        ("--time-format", ["--encoding", "cp1252", "--separator", ";"]),
+    ):
+        status, _, err = run(*args, *more)
+        assert status == 2
+        assert hint in err
+    more += ["--time-format", "%d.%m.%Y"]
+    assert run(*args, *more)[0] == 0
+    (tmp_path / "shop" / "titles.csv").unlink()  # it is not needed to evaluate
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run("evaluate", "--model", "shop/model", "--json")
+    assert status == 0, err
+    record = json.loads((tmp_path / "shop" / "model" / "metrics.json").read_text())
+    found, expected = json.loads(out)["models"], record["report"]["models"]
+    assert list(found) == list(expected)
+    for name in found:
+        assert found[name] == pytest.approx(expected[name])
+
+
+def command_line(*args, **environment):
+    clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "PYTHONIOENCODING")}
+    return subprocess.run(
+        [sys.executable, "-m", "bert4rec", *args], capture_output=True, env={**clean, **environment}
+    )
+
+
+@pytest.mark.parametrize("command", ["", "download", "train", "evaluate", "recommend"])
+def test_help_is_for_people(capsys, command):
+    with pytest.raises(SystemExit) as end:
+        cli.main([*([command] if command else []), "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert "usage: bert4rec" in text
+    for wrong in ("type:", "ignore[", "noqa", "fmt:", "\x1b["):
+        assert wrong not in text, wrong
+
+
+def test_no_colour_in_a_terminal_where_none_is_wanted():
+    pty = pytest.importorskip("pty")
+    seen = {}
+    for wanted in ({}, {"NO_COLOR": "1"}):
+        chunks = []
+        code = f"import os; os.environ.update({wanted!r}, TERM='xterm')\n"
+        code += "import sys; sys.argv[1:] = ['--help']\nfrom bert4rec import cli; cli.main()"
+
+        def read(fd, chunks=chunks):
+            data = os.read(fd, 4096)
+            chunks.append(data)
+            return data
+
+        with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
+            saved = os.dup(1)
+            os.dup2(quiet.fileno(), 1)
+            try:
+                pty.spawn([sys.executable, "-c", code], read)
+            finally:
+                os.dup2(saved, 1)
+                os.close(saved)
+        seen[bool(wanted)] = b"".join(chunks)
+    assert b"\x1b[" in seen[False]
+    assert b"\x1b[" not in seen[True]
+    assert b"recommend" in seen[True]
+
+
+def test_version(run):
+    assert run("--version")[:2] == (0, f"bert4rec {__version__}\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_a_terminal_that_lacks_some_letters(encoding):
+    done = command_line(
+        "recommend", "--model", "ml-1m", "Amélie", "Toy Story", "日本", PYTHONIOENCODING=encoding
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 11
+    done = command_line(
+        "recommend", "--model", "ml-1m", "Alien", "--json", PYTHONIOENCODING=encoding
+    )
+    assert len(json.loads(done.stdout.decode(encoding))) == 10
