@@ -34,7 +34,7 @@ book: $(READY)
 
 # Some ten minutes on two cores.
 fuzz: $(READY)
-	BERT4REC_EXAMPLES=10000 $(BIN)/pytest -n 2 --dist load tests/test_oracle.py
+	BERT4REC_EXAMPLES=10000 $(BIN)/pytest -n 2 --dist load tests/test_oracle.py tests/test_fuzz.py
 
 # Some five minutes; writes tests/mutations.md.
 mutations: $(READY)

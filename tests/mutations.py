@@ -114,12 +114,12 @@ MUTATIONS = (
     ),
     Mutation(
         "forget the validation item in the test history", "sequences",
-        "test = self.select(users, known[users] + 1)", "test = self.select(users, known[users])",
+        "part(users, known[users] + 1)", "part(users, known[users])",
         "sequences", "01",
     ),
     Mutation(
         "sort histories newest first", "sequences",
-        "        order = _by_user_and_time(user_codes, times)\n",
+        "        order = by_user_and_time(user_codes, times)\n",
         "        order = _by_user_and_time(user_codes, None if times is None else -times)\n",
         "sequences", "01",
     ),
