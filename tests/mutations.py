@@ -120,7 +120,7 @@ MUTATIONS = (
     Mutation(
         "sort histories newest first", "sequences",
         "        order = by_user_and_time(user_codes, times)\n",
-        "        order = _by_user_and_time(user_codes, None if times is None else -times)\n",
+        "        order = by_user_and_time(user_codes, None if times is None else -times)\n",
         "sequences", "01",
     ),
     Mutation(
