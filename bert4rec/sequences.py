@@ -188,6 +188,11 @@ class Sequences:
         except (OSError, ValueError, EOFError, LookupError, SyntaxError) as error:
             raise InputError(f"{folder} does not hold saved sequences: {error}") from error
         users, items = (read_ids(folder / f"{name}.csv") for name in ("users", "items"))
+        if len(users) != len(offsets) - 1:
+            raise InputError(
+                f"{folder} does not hold saved sequences: users.csv has {len(users):,} users, "
+                f"offsets.npy {len(offsets) - 1:,}. Build them again."
+            )
         return cls(tokens, offsets, users.to_numpy(), Vocabulary(items), mapped)
 
     @property

@@ -108,7 +108,10 @@ def write_ids(path: Path, ids: pd.Index) -> None:
 def read_ids(path: Path) -> pd.Index:
     """Read what `write_ids` wrote; raise InputError if it is absent or damaged."""
     try:
-        table = pd.read_csv(path, keep_default_na=False, dtype={"str": str}, lineterminator="\n")
+        table = pd.read_csv(
+            path, keep_default_na=False, dtype={"str": str}, lineterminator="\n",
+            skip_blank_lines=False,  # an id may be a space
+        )  # fmt: skip
         (name,) = table.columns
         ids = pd.Index(table[name])
         if name not in ("str", "number") or (name == "number") != (ids.dtype.kind in "iu"):

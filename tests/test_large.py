@@ -183,3 +183,17 @@ def test_mistakes(tmp_path, content, options, message):
     with pytest.raises(InputError, match=message):
         build_sequences(tmp_path / "log.csv", tmp_path / "out", **options)
     assert not (tmp_path / "out" / "offsets.npy").exists()
+
+
+def test_any_text_is_an_id_on_disk_too(tmp_path):
+    odd = ["a\0b", "a\rb", "a\nb", '"q', "", " ", "\t", "NA", "x,y", "\ufeffz", "1", "\u2028k"]
+    made = Sequences.from_interactions({"user": odd, "item": odd[::-1]})
+    made.save(tmp_path / "saved")
+    assert same(Sequences.open(tmp_path / "saved"), made)
+    pd.DataFrame({"user": odd, "item": odd[::-1]}).to_parquet(tmp_path / "log.parquet")
+    build_sequences(tmp_path / "log.parquet", tmp_path / "built")
+    assert same(Sequences.open(tmp_path / "built"), made)
+    users = (tmp_path / "saved" / "users.csv").read_text().splitlines()
+    (tmp_path / "saved" / "users.csv").write_text("\n".join(users[:-1]) + "\n")
+    with pytest.raises(InputError, match="does not hold saved sequences"):
+        Sequences.open(tmp_path / "saved")
