@@ -54,6 +54,10 @@ def _integers(texts: Sequence[str]) -> np.ndarray | None:
         return None
     if not all(map(str.__eq__, map(str, numbers), texts)):
         return None
+    return _in_64_bits(numbers)
+
+
+def _in_64_bits(numbers: list[int]) -> np.ndarray | None:
     for dtype in ("int64", "uint64"):
         try:
             return np.array(numbers, dtype=dtype)
@@ -252,13 +256,7 @@ def _numbers_of(texts: list[str]) -> np.ndarray | None:
     if not all(number.is_finite() and abs(number.adjusted()) < 300 for number in exact):
         return None
     if all(number == number.to_integral_value() for number in exact):
-        whole = list(map(int, exact))
-        for dtype in ("int64", "uint64"):
-            try:
-                return np.array(whole, dtype=dtype)
-            except OverflowError:
-                continue
-        return None
+        return _in_64_bits(list(map(int, exact)))
     floats = np.array(exact, dtype=float)
     return floats if len(np.unique(floats)) == len(set(exact)) else None
 
