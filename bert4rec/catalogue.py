@@ -163,13 +163,13 @@ class Catalogue:
 
     def _first(self, text: str, places: list[int], clear: bool = True) -> int:
         """The token of the most chosen of several items, with a note where that is not clear."""
-        names = [f"{self.titles[place]!r}" for place in places]
+        names = [f"{self.titles[place]!r}" for place in places[:4]]
         if len(places) > 1:
             more = f" and {len(places) - 4:,} more" if len(places) > 4 else ""
             why = "the shortest title" if self.counts is None else "the one chosen most often"
             note(
                 f"{text!r} fits {len(places):,} titles; took {names[0]}, {why}. Others: "
-                f"{', '.join(names[1:4])}{more}."
+                f"{', '.join(names[1:])}{more}."
             )
         elif not clear:
             note(f"{text!r} is taken for {names[0]}.")

@@ -96,15 +96,14 @@ def build_sequences(
         spool.fill(log.numbered())
         say(f"{spool.count:,} interactions numbered; sorting")
         (_, users), (_, items) = log.users, log.items
-        users_kept, items_kept = k_core(
-            spool, len(users), len(items), min_user_count, min_item_count
-        )
-        if not users_kept.any():
+        counts, item_counts = k_core(spool, len(users), len(items), min_user_count, min_item_count)
+        if not counts.any():
             raise nothing_left(spool.count, min_user_count, min_item_count)
-        write_ids(folder / "items.csv", items[items_kept])
-        write_ids(folder / "users.csv", users[users_kept])
-        _sort(spool, users_kept, items_kept, folder, rows_at_once)
-        say(f"{users_kept.sum():,} users and {items_kept.sum():,} items written to {folder}")
+        users, items = users[counts > 0], items[item_counts > 0]
+        write_ids(folder / "items.csv", items)
+        write_ids(folder / "users.csv", users)
+        _sort(spool, counts, item_counts > 0, folder, rows_at_once)
+        say(f"{len(users):,} users and {len(items):,} items written to {folder}")
     except OSError as error:
         raise unwritable(folder, error) from error
     finally:
@@ -194,11 +193,12 @@ class _Log:
         for columns in self.blocks():
             arrays = []
             for column, (keys, _) in zip(columns, (self.users, self.items), strict=False):
-                values = plain_ids(column, column.name) if self.typed else column
-                if not self.typed and keys.dtype != np.int64:
-                    values = as_text(column)
-                values = pd.Index(values, dtype=keys.dtype)
-                arrays.append(keys.get_indexer(values).astype(np.int32))
+                if self.typed:
+                    values = plain_ids(column, column.name)
+                else:
+                    values = column if keys.dtype == np.int64 else as_text(column)
+                places = keys.get_indexer(pd.Index(values, dtype=keys.dtype))
+                arrays.append(places.astype(np.int32))
             if self.time_kind is not None:
                 times = time_values(columns[2], self.names[2], self.time_format)
                 arrays.append(as_times(times, self.time_kind, self.names[2]))
@@ -233,13 +233,18 @@ class _Spool:
 
 
 def _sort(
-    spool: _Spool, users_kept: np.ndarray, items_kept: np.ndarray, folder: Path, rows: int
+    spool: _Spool, counts: np.ndarray, items_kept: np.ndarray, folder: Path, rows: int
 ) -> None:
-    """Write the tokens, times and offsets of what is kept, some users at a time."""
-    counts = np.zeros(len(users_kept), dtype=np.int64)
-    for users, items, *_ in spool:
-        users = users[users_kept[users] & items_kept[items]]
-        counts += np.bincount(users, minlength=len(counts))
+    """Write the tokens, times and offsets of what is kept, some users at a time.
+
+    Args:
+        spool: the whole log by number.
+        counts: how many interactions of each user are kept, as `k_core` gives them.
+        items_kept: which items are.
+        folder: where to.
+        rows: how many are sorted together.
+    """
+    users_kept = counts > 0
     offsets = np.append(0, np.cumsum(counts))
     token = np.cumsum(items_kept).astype(np.int32)  # the i-th item that is kept has token i + 1
     kinds = [np.dtype("int32"), *list(spool.columns.values())[2:]]

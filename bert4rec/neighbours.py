@@ -75,7 +75,7 @@ def neighbour_vectors(sequences: Sequences, size: int, reach: int = 5) -> torch.
 def near_counts(sequences: Sequences, reach: int, both_ways: bool = False) -> torch.Tensor:
     """Count how often an item stands up to `reach` steps after another, weighted 1 / distance.
 
-    Some rows at a time: beside the result it takes some 60 bytes an interaction.
+    Some rows at a time: beside the result it takes some 100 bytes an interaction.
 
     Args:
         sequences: the histories.

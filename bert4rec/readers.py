@@ -16,7 +16,7 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,13 +220,17 @@ def _text(path: Path, kind: str, layout: Layout) -> Iterator[pd.DataFrame]:
             raise InputError(
                 f"{path} holds zero bytes; is it UTF-16? encoding='utf-16-le' (--encoding)."
             )
+
+        def records(lines: Iterable[str], number: int) -> Iterator[tuple[int, list]]:
+            split = _quoted if quoted else _split
+            return split(lines, number, separator, path)
+
         pairs = kind == ".txt" and layout.columns is None
         if layout.columns is not None or pairs:
             names, ahead = list(layout.columns or ("user", "item")), first
         else:
-            lines = enumerate([first], number)
-            record = _quoted(lines, separator, path) if quoted else _split(lines, separator)
-            names, ahead = [name.strip() for name in next(record)[1]], ""
+            _, header = next(records([first], number))
+            names, ahead = [name.strip() for name in header], ""
             if len(names) > 1 and not names[-1]:
                 names.pop()  # a separator at the end of the line
             _check_header(path, kind, separator, names)
@@ -244,11 +248,10 @@ def _text(path: Path, kind: str, layout: Layout) -> Iterator[pd.DataFrame]:
                 number += chunk.count("\n")
                 continue
             # a quote may close in any later piece, and lines of a user end anywhere
-            lines = enumerate(itertools.chain(io.StringIO(chunk), text), number)
-            records = _quoted(lines, separator, path) if quoted else _split(lines, separator)
+            rest = records(itertools.chain(io.StringIO(chunk), text), number)
             if pairs:
-                records = _pairs(records, path, widths)
-            while block := list(itertools.islice(records, ROWS)):
+                rest = _pairs(rest, path, widths)
+            while block := list(itertools.islice(rest, ROWS)):
                 yield _frame(_checked(block, names, path, layout.columns is not None), names)
 
 
@@ -327,30 +330,26 @@ def _check_header(path: Path, kind: str, separator: str | None, names: list[str]
             )
 
 
-def _split(lines: Iterator[tuple[int, str]], separator: str | None) -> Iterator[tuple[int, list]]:
-    for number, line in lines:
-        fields = line.rstrip("\n").split(separator)
+def _split(
+    lines: Iterable[str], number: int, separator: str | None, path: Path
+) -> Iterator[tuple[int, list]]:
+    """The fields of each line that is not blank, with its number; the first has `number`."""
+    for place, line in enumerate(lines, number):
         if line.strip():
-            yield number, fields
+            yield place, line.rstrip("\n").split(separator)
 
 
 def _quoted(
-    lines: Iterator[tuple[int, str]], separator: str | None, path: Path
+    lines: Iterable[str], number: int, separator: str | None, path: Path
 ) -> Iterator[tuple[int, list]]:
-    """Records of CSV; strict: a quote that is not closed would swallow the lines after it."""
-    place = 0
-
-    def watched() -> Iterator[str]:
-        nonlocal place
-        for number, line in lines:
-            place = number
-            yield line
-
+    """The same of CSV; strict: a quote that is not closed would swallow the lines after it."""
+    reader = csv.reader(lines, delimiter=separator or " ", strict=True)
     try:
-        for record in csv.reader(watched(), delimiter=separator or " ", strict=True):
+        for record in reader:
             if any(map(str.strip, record)):
-                yield place, record
+                yield number + reader.line_num - 1, record
     except csv.Error as error:
+        place = number + reader.line_num - 1
         raise InputError(
             f"{path}, up to line {place}: {error}. A field with quotes in it is written in quotes, "
             'and they are doubled: "the ""best"" of". Is a quote left open in a line before?'

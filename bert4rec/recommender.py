@@ -433,12 +433,9 @@ class Recommender:
                 raise KeyboardInterrupt(_nothing_trained(output, history))
         except BaseException:
             if history.best_epoch and output is not None:  # then it is the model in the folder
-                self._take(model, catalogue)
-                self.sequences, self.split, self.history = sequences, split, history
-                self.report = None
+                self._keep(model, catalogue, sequences, split, history)
             raise
-        self._take(model, catalogue)
-        self.sequences, self.split, self.history, self.report = sequences, split, history, None
+        self._keep(model, catalogue, sequences, split, history)
         if output is None:
             return
         try:
@@ -452,6 +449,17 @@ class Recommender:
                 Path(output), model, training, history, self.report, sequences, split, data,
                 perf_counter() - begun,
             )  # fmt: skip
+
+    def _keep(
+        self,
+        model: BERT4Rec,
+        catalogue: Catalogue,
+        sequences: Sequences,
+        split: Split,
+        history: History,
+    ) -> None:
+        self._take(model, catalogue)
+        self.sequences, self.split, self.history, self.report = sequences, split, history, None
 
     # ------------------------------------------------------------------ files
 

@@ -112,20 +112,19 @@ class Sequences:
                 f"{(~keep).sum():,} of {len(keep):,} interactions are with items that the "
                 "vocabulary lacks, and are left out."
             )
-        users_kept, items_kept = k_core(
+        counts, item_counts = k_core(
             [(user_codes[keep], item_codes[keep])], len(user_ids), len(item_ids),
             min_user_count, min_item_count,
         )  # fmt: skip
-        if not users_kept.any():
+        if not counts.any():
             raise nothing_left(len(keep), min_user_count, min_item_count)
-        keep &= users_kept[user_codes] & items_kept[item_codes]
+        keep &= (counts > 0)[user_codes] & (item_counts > 0)[item_codes]
         user_codes, item_codes = user_codes[keep], item_codes[keep]
         times = None if times is None else times[keep]
 
         order = by_user_and_time(user_codes, times)
-        counts = np.bincount(user_codes, minlength=len(user_ids))
         if vocabulary is None:
-            kept = np.bincount(item_codes, minlength=len(item_ids)) > 0
+            kept = item_counts > 0
             item_codes = (kept.cumsum() - 1)[item_codes]
             vocabulary = Vocabulary(item_ids[kept])
         return cls(
@@ -485,8 +484,8 @@ def k_core(
         min_user_count, min_item_count: the fewest interactions of each.
 
     Returns:
-        Which users and which items are left, (num_users,) and (num_items,) bool; those without an
-        interaction are not.
+        How many interactions each user and each item has left, (num_users,) and (num_items,)
+        int64: 0 for those that are dropped.
     """
     users, items = np.ones(num_users, dtype=bool), np.ones(num_items, dtype=bool)
     while True:
@@ -498,7 +497,7 @@ def k_core(
         # dropping items shortens users and the other way round, so one pass is not enough
         still = of_users >= max(1, min_user_count), of_items >= max(1, min_item_count)
         if (still[0] == users).all() and (still[1] == items).all():
-            return still
+            return of_users, of_items
         users, items = still
 
 

@@ -127,8 +127,8 @@ class TitleIndex:
         """The places of the items whose title begins with a text, or else contains it.
 
         Returns:
-            The places in order of preference, and whether it is the beginning. A text of a letter
-            or two is no part of anything: it would fit half of the titles.
+            The places in order of preference, and whether it is the beginning. Two letters must be
+            the first word, and one is no part of anything: it would fit half of the titles.
         """
         key = normalised(text)
         joined = key.replace(" ", "")

@@ -111,17 +111,14 @@ def plain_ids(column: pd.Series, name: str) -> pd.Series:
         return column.map(str)
     if kind in ("floating", "mixed-integer-float", "decimal"):
         return _whole(column, name)
-    if kind in ("integer", "string", "empty"):
-        if kind != "integer":
-            return column
-        for dtype in ("int64", "uint64"):
-            if column.dtype == dtype:
-                return column
-            if column.dtype.kind == "O" or dtype == "uint64" or _fits(column):
-                try:
-                    return column.astype(dtype)
-                except (OverflowError, ValueError, TypeError):
-                    continue
+    if kind in ("string", "empty") or column.dtype == np.int64:
+        return column
+    if kind == "integer":
+        if column.dtype != object:
+            return column.astype("int64" if _fits(column) else "uint64")
+        values = _in_64_bits(list(map(int, column)))
+        if values is not None:
+            return pd.Series(values, column.index, name=column.name)
         what = f"holds numbers as large as {max(column, key=abs)}"
     elif kind.startswith("mixed"):  # "7" and 7 would be two items, and no file keeps them apart
         examples: dict[str, object] = {}
