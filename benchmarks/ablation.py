@@ -71,7 +71,7 @@ def main() -> None:
         history = train(model, split, config)
         result = {
             "changes": training | shape,
-            "NDCG@10": history.best_ndcg,
+            "NDCG@10": history.best_score,
             "seconds": history.seconds,
             "curve": [row["NDCG@10"] for row in history.epochs],
         }

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from processes import answer, ask, peak_memory_mb
+from processes import answer, ask, peak_memory_mb, stepper
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -32,7 +32,6 @@ def measure(loss: str, num_items: int, steps: int, device: str) -> dict:
 
     from bert4rec import BERT4Rec, ClozeBatches, Sequences, Vocabulary, get_preset
     from bert4rec.devices import keep_freed_memory, pick_device
-    from bert4rec.training import _Run, loss_function
 
     keep_freed_memory()
     users, length = 256, 200
@@ -47,9 +46,8 @@ def measure(loss: str, num_items: int, steps: int, device: str) -> dict:
     torch.manual_seed(0)
     device = pick_device(device)
     model = BERT4Rec(preset.model_config(num_items)).to(device).train()
-    batches = ClozeBatches(sequences, length, 128, preset.training.mask_prob, device=device)
-    run = _Run(model, preset.training, 1000, "")
-    loss_of = loss_function(model, sequences, preset.training)
+    batches = ClozeBatches(sequences, length, 128, preset.training.mask_prob)
+    step = stepper(model, sequences, preset.training)
     seconds = []
     epoch = 0
     warmup = 2 if steps > 1 else 0
@@ -57,7 +55,7 @@ def measure(loss: str, num_items: int, steps: int, device: str) -> dict:
         epoch += 1
         for inputs, labels in batches.epoch(epoch):
             started = time.perf_counter()
-            run.update(loss_of(inputs, labels))
+            step(inputs, labels)
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)

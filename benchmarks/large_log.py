@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from processes import answer, ask, peak_memory_mb
+from processes import answer, ask, peak_memory_mb, stepper
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -53,16 +53,14 @@ def begin_training(rows: int, folder: Path) -> None:
     from itertools import islice
 
     from bert4rec import BERT4Rec, ClozeBatches, Sequences, get_preset
-    from bert4rec.training import _Run, loss_function
 
     split = Sequences.open(folder / "sequences").leave_one_out()
     preset = get_preset("ml-1m", loss="sampled-softmax")
     model = BERT4Rec(preset.model_config(split.train.num_items)).train()
     batches = ClozeBatches(split.train, 100, 128, 0.3)
-    run = _Run(model, preset.training, 1000, "")
-    loss = loss_function(model, split.train, preset.training)
+    step = stepper(model, split.train, preset.training)
     for inputs, labels in islice(batches.epoch(1), 20):
-        run.update(loss(inputs, labels))
+        step(inputs, labels)
 
 
 STAGES = {"generate": generate, "build": build, "begin training": begin_training}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 import subprocess
@@ -25,3 +26,24 @@ def ask(what: str, script: str, *options: object) -> dict:
 def peak_memory_mb() -> float:
     """The most memory that this process has had so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def stepper(model, train, config):
+    """Return a function of inputs and labels that takes the steps that bert4rec's `train` takes."""
+    from bert4rec import devices
+    from bert4rec.training.loop import loss_and_optimizers
+    from bert4rec.training.optimizers import clip_gradients
+
+    loss_of, optimizers = loss_and_optimizers(model, train, config, steps=10_000)
+    numbers = itertools.count(1)
+
+    def step(inputs, labels, precision="float32"):
+        optimizers.set_rate(next(numbers))
+        with devices.precision(precision, model.device) as autocast, autocast:
+            loss = loss_of(inputs, labels)
+        model.zero_grad(set_to_none=True)
+        loss.backward()
+        clip_gradients(model.parameters(), config.clip_norm)
+        optimizers.step()
+
+    return step

@@ -90,10 +90,10 @@ def run_ours(setting: Setting, meter: Meter) -> dict:
     from dataclasses import replace
 
     from flops import needed_by_step, peak, seconds_of_products
+    from processes import stepper
 
     from bert4rec import BERT4Rec, ClozeBatches, Sequences, get_preset
-    from bert4rec.devices import keep_freed_memory, pick_device, pick_precision
-    from bert4rec.training import _Run
+    from bert4rec.devices import keep_freed_memory, pick_device
 
     split = Sequences.from_file(setting.data).leave_one_out()
     device = pick_device(setting.device)
@@ -106,20 +106,16 @@ def run_ours(setting: Setting, meter: Meter) -> dict:
         hidden_size=setting.hidden, num_heads=setting.heads, num_layers=2, max_len=setting.length,
     )  # fmt: skip
     model = BERT4Rec(config).to(device).train()
-    loss_of = torch.compile(model.loss, dynamic=True) if setting.compile else model.loss
-    training = replace(preset.training, batch_size=setting.batch)
+    training = replace(preset.training, batch_size=setting.batch, compile=setting.compile)
     batches = ClozeBatches(
         split.train, setting.length, setting.batch, training.mask_prob, training.last_item_prob,
-        training.mask_strategy, training.overlap, training.seed, device,
+        training.mask_strategy, training.overlap, training.seed,
     )  # fmt: skip
-    run = _Run(model, training, 10_000, "")
-    autocast = pick_precision("auto", device)
+    step = stepper(model, split.train, training)
     flops = answers = 0
     for epoch in itertools.count(1):
         for inputs, labels in batches.epoch(epoch):
-            with autocast:
-                loss = loss_of(inputs, labels)
-            run.update(loss)
+            step(inputs, labels, "auto")
             if meter.step >= setting.warmup:
                 flops += needed_by_step(config, inputs, labels)
                 answers += int((labels != -100).sum())

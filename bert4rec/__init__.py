@@ -1,21 +1,36 @@
-"""BERT4Rec in PyTorch: from interactions to recommendations, one readable file per step."""
+"""BERT4Rec in PyTorch: from interactions to recommendations, a room for each notebook."""
 
-from .baselines import ItemTransitions, Popularity
-from .catalogue import Catalogue
-from .cloze import IGNORE, ClozeBatches, NextItemBatches, choose_masked, hide, windows
+from typing import Any
+
+from .cloze import ClozeBatches, NextItemBatches, choose_masked, hide, windows
+from .data import (
+    IGNORE,
+    PAD,
+    Catalogue,
+    Holdout,
+    Sequences,
+    Split,
+    Vocabulary,
+    build_sequences,
+    download_movielens,
+    load_movielens,
+    read_interactions,
+)
 from .devices import pick_device
 from .errors import InputError
-from .evaluation import METRICS, Negatives, Ranks, Report, evaluate, rank_targets
-from .large import build_sequences
-from .model import BERT4Rec
-from .movielens import download_movielens, load_movielens
-from .presets import PRESETS, Preset, get_preset
-from .readers import read_interactions
-from .recommender import Recommender
-from .sequences import Holdout, Sequences, Split
-from .sublayers import BERT, ModelConfig
-from .training import History, TrainingConfig, train
-from .vocabulary import PAD, Vocabulary
+from .evaluation import (
+    METRICS,
+    ItemTransitions,
+    Negatives,
+    Popularity,
+    Ranks,
+    Report,
+    evaluate,
+    rank_targets,
+)
+from .model import BERT, BERT4Rec, ModelConfig
+from .recommend import Recommender
+from .training import PRESETS, History, Preset, TrainingConfig, get_preset, train
 
 __version__ = "0.1.0"
 
@@ -57,3 +72,11 @@ __all__ = [
     "train",
     "windows",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("plots", "diagrams", "style"):  # they bring matplotlib, which only they need
+        import importlib
+
+        return importlib.import_module(f".notebook.{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,18 +24,20 @@ if os.environ.get("NO_COLOR"):  # what tyro asks for when it is imported
 import tyro
 
 from . import __version__, distributed
+from .data.interactions import Reading
+from .data.movielens import RELEASES, download_movielens, load_movielens
+from .data.readers import read_interactions
+from .data.sequences import Sequences
+from .data.vocabulary import Vocabulary
 from .devices import keep_freed_memory
 from .errors import InputError
-from .evaluation import Report, Scorer
+from .evaluation.protocols import Report
+from .evaluation.ranks import Scorer
 from .files import model_folder, read_config, write_atomically
-from .movielens import RELEASES, download_movielens, load_movielens
-from .presets import PRESETS, Preset, get_preset
-from .readers import read_interactions
-from .recommender import Recommender
-from .sequences import Sequences
-from .sublayers import ModelConfig
-from .training import TrainingConfig
-from .vocabulary import Vocabulary
+from .model.config import ModelConfig
+from .recommend.recommender import Recommender
+from .training.progress import VALIDATED
+from .training.settings import PRESETS, Preset, TrainingConfig, get_preset
 
 
 def _unchecked(config: type, **fields) -> type:
@@ -65,30 +67,18 @@ else:
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(Reading):
     """Which log is read, and how."""
 
     data: str = "small"
     """A MovieLens release (small, 100k, 1m, 20m, 25m, 32m) or a file: .csv, .tsv, .parquet,
     .inter or .txt (`user item` lines), compressed or not."""
-    user: str | None = None
-    """The column of users, where its name is unusual."""
-    item: str | None = None
-    """The column of items."""
-    time: str | None = None
-    """The column of times."""
-    time_format: str | None = None
-    """How dates are written, if not like 2014-04-24 16:04:18: "%%d.%%m.%%Y %%H:%%M", …"""
     separator: str | None = None
     """What stands between the fields of a line, if not what the format has: ";"."""
     encoding: str | None = None
     """The encoding of the file, if it is not UTF-8: cp1252, utf-16."""
     columns: tuple[str, ...] | None = None
     """Names for the columns of a file that has no header."""
-    min_user_count: int = 5
-    """Leave out users with fewer interactions, again and again until this and the next hold."""
-    min_item_count: int = 5
-    """Leave out items with fewer interactions."""
     titles: Path | None = None
     """A file with an item and a title column (.csv, .tsv, .item, .parquet), for data that is not
     MovieLens."""
@@ -108,9 +98,13 @@ class DataOptions:
                 f"({', '.join(RELEASES)})."
             )
         log = read_interactions(
-            self.data, user=self.user, item=self.item, separator=self.separator,
-            encoding=self.encoding, columns=self.columns,
-        )  # fmt: skip
+            self.data,
+            user=self.user,
+            item=self.item,
+            separator=self.separator,
+            encoding=self.encoding,
+            columns=self.columns,
+        )
         return log, None
 
     def record(self) -> dict:
@@ -125,10 +119,11 @@ class DataOptions:
         self, interactions: pd.DataFrame, vocabulary: Vocabulary | None = None
     ) -> Sequences:
         """Build the sequences of a log, of the items of a vocabulary if one is given."""
-        return Sequences.from_interactions(
-            interactions, self.user, self.item, self.time,
-            self.min_user_count, self.min_item_count, vocabulary, self.time_format,
-        )  # fmt: skip
+        return Sequences.from_interactions(interactions, vocabulary=vocabulary, **self.reading())
+
+    def reading(self) -> dict[str, Any]:
+        """The options that say how the log is read, by name."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(Reading)}
 
 
 @dataclass(frozen=True)
@@ -162,21 +157,24 @@ class Train:
         interactions, movies = self.data.read()
         with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
             recommender = Recommender.fit(
-                interactions, movies, preset,
-                user=self.data.user, item=self.data.item, time=self.data.time,
-                min_user_count=self.data.min_user_count, min_item_count=self.data.min_item_count,
-                time_format=self.data.time_format, output=self.output,
+                interactions,
+                movies,
+                preset,
+                **self.data.reading(),
+                output=self.output,
                 log_dir=self.log_dir / self.output.name,
-                resume=self.resume, overwrite=self.overwrite, data=self.data.record(),
-            )  # fmt: skip
+                resume=self.resume,
+                overwrite=self.overwrite,
+                data=self.data.record(),
+            )
         if distributed.rank() > 0:
             return
         history, report = recommender.history, recommender.report
         assert history is not None
         assert report is not None
         say(
-            f"{history.stopped} after {len(history.epochs)} epochs and "
-            f"{history.seconds:.0f} s; best validation NDCG@10 {history.best_ndcg:.4f} in epoch "
+            f"{history.stopped} after {len(history.epochs)} epochs and {history.seconds:.0f} s; "
+            f"best validation {preset.training.metric} {history.best_score:.4f} in epoch "
             f"{history.best_epoch}",
             self.json,
         )
@@ -233,9 +231,7 @@ class Evaluate:
             write_atomically(self.ranks, content.encode())
         mine, *others = list(report.models)[: 1 + len(self.beside)]
         gaps = {
-            f"{mine} - {other}": {
-                m: report.difference(mine, other, m) for m in ("NDCG@10", "HR@10")
-            }
+            f"{mine} - {other}": {m: report.difference(mine, other, m) for m in VALIDATED}
             for other in others
         }
         print_report(report, self.json, gaps)
@@ -320,9 +316,8 @@ def main(args: list[str] | None = None) -> int:
             subcommand = tyro.conf.subcommand(name, prefix_name=False, **extra)
             kind = Annotated[command, subcommand]  # type: ignore[valid-type]
             union = kind if union is None else union | kind
-        chosen = tyro.cli(
-            union, prog="bert4rec", description=__doc__.split("\n")[0], args=args
-        )  # fmt: skip
+        about = __doc__.split("\n")[0]
+        chosen = tyro.cli(union, prog="bert4rec", description=about, args=args)
         chosen.run()
     except BrokenPipeError:  # whoever reads the output, as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+from collections.abc import Iterator
 
 import torch
 
@@ -30,16 +31,37 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
         ) from error
 
 
-def pick_precision(name: str, device: torch.device) -> contextlib.AbstractContextManager:
-    """Return the context to compute in: "bf16", "float32", or "auto" for the faster of them."""
-    # A CPU is never asked whether it has bf16: there float32 is the faster choice anyway.
-    wanted = name == "bf16" or (
+PRECISIONS = ("auto", "float32", "tf32", "bf16")
+
+
+@contextlib.contextmanager
+def precision(name: str, device: torch.device) -> Iterator[contextlib.AbstractContextManager]:
+    """Compute in a precision of PRECISIONS; yields the context for the forward passes.
+
+    "auto" is the fastest that a device has: on a GPU bf16, if it has that in hardware, and TF32 for
+    what stays in float32; elsewhere float32, as a CPU is never asked whether it has bf16. "bf16"
+    is the same without a question. "tf32" rounds the factors of a GPU's products to 10 bits,
+    "float32" rounds nothing.
+    """
+    gpu = device.type == "cuda"
+    bf16 = name == "bf16" or (
         # not where the card emulates it, slower than float32
-        name == "auto"
-        and device.type == "cuda"
-        and torch.cuda.is_bf16_supported(including_emulation=False)
+        name == "auto" and gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     )
-    return torch.autocast(device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
+    before = torch.get_float32_matmul_precision()
+    if gpu:
+        torch.set_float32_matmul_precision("highest" if name == "float32" else "high")
+    try:
+        yield torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy a tensor to a device; nobody waits for a copy from the CPU to a GPU."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def keep_freed_memory() -> bool:

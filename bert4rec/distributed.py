@@ -42,11 +42,9 @@ def start(device: str | torch.device = "auto") -> None:
             f"device {name!r} would put all processes on one card; use 'cuda' (--device cuda), "
             "which gives each its own."
         )
-    backend = "gloo"
     if name in ("auto", "cuda") and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        backend = "cpu:gloo,cuda:nccl"  # by where a tensor is: ranks and flags stay on the CPU
-    dist.init_process_group(backend)
+    dist.init_process_group()  # gloo for tensors on the CPU (ranks, flags), NCCL for those on cards
     # left to the interpreter's end, gloo's threads at times abort the process
     atexit.register(_leave)
 

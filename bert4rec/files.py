@@ -157,8 +157,13 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         if ABOUT in texts:
             texts = dict(json.loads(texts[ABOUT]))
     except (
-        safetensors.SafetensorError, OSError, ValueError, TypeError, RuntimeError, RecursionError,
-    ) as error:  # fmt: skip
+        safetensors.SafetensorError,
+        OSError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        RecursionError,
+    ) as error:
         raise InputError(f"{path} is damaged or no safetensors file: {error}") from error
     digest = texts.pop("sha256", None)  # files of the first version have none
     if digest is not None and digest != _digest(tensors, texts):

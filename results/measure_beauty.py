@@ -15,7 +15,7 @@ import os
 import sys
 from pathlib import Path
 
-from bert4rec.losses import LOSSES
+from bert4rec.model.losses import LOSSES
 
 HERE = Path(__file__).resolve().parent
 CHANGES = [

@@ -42,7 +42,7 @@ from bert4rec import (
     train,
 )
 from bert4rec.files import write_atomically
-from bert4rec.records import versions
+from bert4rec.recommend.records import versions
 
 OUTPUT = Path(__file__).resolve().parent / "what-matters.json"
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5)  # the share of the log after the moment of the test

@@ -238,7 +238,7 @@ def test_a_wrong_title_suggests_the_nearest(trained, run):
 
 
 def test_download_without_network(run, monkeypatch, tmp_path):
-    from bert4rec import movielens
+    from bert4rec.data import movielens
 
     monkeypatch.setattr(movielens.Release, "url", "http://127.0.0.1:9/ml-1m.zip")
     status, _, err = run("download", "1m", "--folder", tmp_path)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert4rec import InputError, ItemTransitions, Negatives, Sequences, Vocabulary, evaluate
-from bert4rec.evaluation import rank_targets, score_histories
-from bert4rec.sequences import Holdout
+from bert4rec.data.splits import Holdout
+from bert4rec.evaluation.ranks import rank_targets, score_histories
 
 
 class Fixed:
@@ -145,7 +145,7 @@ def test_a_history_is_scored_alike_whatever_stands_beside_it(lengths, causal, no
 
 
 def test_transitions_are_counted_alike_in_pieces(monkeypatch):
-    from bert4rec import neighbours
+    from bert4rec.data import neighbours
 
     train = Sequences.from_interactions(make_log(num_users=50)).leave_one_out().train
     whole = ItemTransitions(train, window=4).transitions.to_dense()

@@ -19,15 +19,16 @@ TINY = [
 # a process that dies in its second epoch
 DIES = """
 import os, sys
-from bert4rec import cli, training
+from bert4rec import cli
+from bert4rec.training.checkpoint import Checkpoint
 if os.environ["RANK"] == "1":
-    original = training._Run.copy
-    def die(self):
-        if self.step > 3:
+    original = Checkpoint.keep
+    def die(self, row):
+        if row["step"] > 3:
             print("this process dies", file=sys.stderr)
             os._exit(17)
-        return original(self)
-    training._Run.copy = die
+        return original(self, row)
+    Checkpoint.keep = die
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -162,14 +163,15 @@ def test_a_process_that_dies_ends_the_job_and_one_alone_goes_on(folder):
 # one of the processes is interrupted in its second epoch
 INTERRUPTED = """
 import os, signal, sys
-from bert4rec import cli, training
+from bert4rec import cli
+from bert4rec.training.optimizers import Optimizers
 if os.environ["RANK"] == "1":
-    original, steps = training._Run.update, iter(range(1000))
-    def update(self, loss):
+    original, steps = Optimizers.step, iter(range(1000))
+    def step(self):
         if next(steps) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, loss)
-    training._Run.update = update
+            signal.raise_signal(signal.SIGINT)
+        return original(self)
+    Optimizers.step = step
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -192,5 +194,5 @@ def test_sampled_losses_with_an_output_table_of_its_own(folder):
         done = run("-m", "bert4rec", *args, "--no-tie-weights", processes=processes)
         assert done.returncode == 0, done.stderr
         losses.append([row["loss"] for row in metrics(folder / output)["curve"]])
-    # other optimisers (see training._sparse_output), so alike and not equal
+    # other optimisers (see sparse_tables), so alike and not equal
     assert losses[1] == pytest.approx(losses[0], rel=0.05)

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import os
+import pkgutil
 import signal
 
 import pandas as pd
@@ -21,10 +21,10 @@ from bert4rec import (
     devices,
     distributed,
     train,
-    training,
 )
 from bert4rec.files import CONFIG
-from bert4rec.training import CHECKPOINT, METRICS
+from bert4rec.training.checkpoint import CHECKPOINT, RECORD
+from bert4rec.training.progress import FiniteCheck
 
 CONFIG_OF_TEST = TrainingConfig(epochs=4, batch_size=16, device="cpu", start_at_neighbours=2)
 FIT = {
@@ -33,40 +33,37 @@ FIT = {
 }  # fmt: skip
 # (what is called, the call in which Ctrl-C is pressed): two steps an epoch
 MOMENTS = [
-    ("bert4rec.training.neighbour_vectors", 1),
-    ("bert4rec.training._Run.update", 1),
-    ("bert4rec.training._Run.update", 2),
-    ("bert4rec.training.rank_targets", 1),
-    ("bert4rec.training.BERT4Rec.save", 1),
-    ("bert4rec.training._Run.copy", 1),
-    ("bert4rec.training._Run.save", 1),
-    ("bert4rec.progress.Reporter.epoch", 1),
-    ("bert4rec.training._Run.update", 3),
-    ("bert4rec.training.rank_targets", 2),
-    ("bert4rec.training.BERT4Rec.save", 2),
-    ("bert4rec.training._Run.copy", 2),
-    ("bert4rec.training._Run.save", 2),
-    ("bert4rec.progress.Reporter.epoch", 2),
+    ("bert4rec.training.warm_start.neighbour_vectors", 1),
+    ("bert4rec.training.optimizers.Optimizers.step", 1),
+    ("bert4rec.training.optimizers.Optimizers.step", 2),
+    ("bert4rec.training.loop.rank_targets", 1),
+    ("bert4rec.model.bert4rec.BERT4Rec.save", 1),
+    ("bert4rec.training.checkpoint._copy", 1),
+    ("bert4rec.training.checkpoint.Checkpoint._write", 1),
+    ("bert4rec.training.progress.Reporter.epoch", 1),
+    ("bert4rec.training.optimizers.Optimizers.step", 3),
+    ("bert4rec.training.loop.rank_targets", 2),
+    ("bert4rec.model.bert4rec.BERT4Rec.save", 2),
+    ("bert4rec.training.checkpoint._copy", 2),
+    ("bert4rec.training.checkpoint.Checkpoint._write", 2),
+    ("bert4rec.training.progress.Reporter.epoch", 2),
 ]
 
 
 def press_ctrl_c(monkeypatch, name, call):
     """Send this process the signal of Ctrl-C in the n-th call of a function, and go on with it."""
     done = 0
-    parts = name.split(".")
-    holder = __import__(".".join(parts[:2]), fromlist=["x"])
-    for part in parts[2:-1]:
-        holder = getattr(holder, part)
-    original = getattr(holder, parts[-1])
+    holder, _, called = name.rpartition(".")
+    original = pkgutil.resolve_name(name)
 
     def watched(*args, **kwargs):
         nonlocal done
         done += 1
         if done == call:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # to this thread, at once
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(holder, parts[-1], watched)
+    monkeypatch.setattr(pkgutil.resolve_name(holder), called, watched)
 
 
 def weights(model):
@@ -93,7 +90,7 @@ def test_an_interrupt_at_any_moment(monkeypatch, tmp_path, sequences, name, call
     if saved:  # memory has what the disk has, and that is the best epoch's
         assert same(weights(model), weights(BERT4Rec.load(tmp_path)))
         assert history.best_epoch in [row["epoch"] for row in history.epochs]
-    elif name.endswith("update") and call == 2:  # what was reached
+    elif name.endswith("step") and call == 2:  # what was reached
         assert not same(before, weights(model))
     # and it goes on as if nothing had been
     train(model, split, CONFIG_OF_TEST, tmp_path, resume=True, progress=False)
@@ -147,7 +144,7 @@ def test_the_command_says_so_and_its_status_is_not_0(monkeypatch, tmp_path, trai
         "--min-user-count", 1, "--min-item-count", 1, "--epochs", 3,
     ]  # fmt: skip
     with monkeypatch.context() as patch:
-        press_ctrl_c(patch, "bert4rec.training._Run.update", 1)
+        press_ctrl_c(patch, "bert4rec.training.optimizers.Optimizers.step", 1)
         assert cli.main(list(map(str, args))) == 130
     out, err = capsys.readouterr()
     assert "saved" not in out + err
@@ -155,17 +152,17 @@ def test_the_command_says_so_and_its_status_is_not_0(monkeypatch, tmp_path, trai
     assert content(folder) == old
     # during the last evaluation: the model is there, a record is not
     with monkeypatch.context() as patch:
-        press_ctrl_c(patch, "bert4rec.recommender.Recommender.evaluate", 1)
+        press_ctrl_c(patch, "bert4rec.recommend.fitting.compare", 1)
         assert cli.main(list(map(str, args))) == 130
     assert "is saved in" in capsys.readouterr().err
-    assert not (folder / METRICS).exists()
+    assert not (folder / RECORD).exists()
     assert json.loads((folder / CONFIG).read_text())["data"]["data"].endswith("log.csv")
     # and after a validation it is a model, with a record that says how it ended
     with monkeypatch.context() as patch:
-        press_ctrl_c(patch, "bert4rec.progress.Reporter.epoch", 2)
+        press_ctrl_c(patch, "bert4rec.training.progress.Reporter.epoch", 2)
         assert cli.main(list(map(str, args))) == 0
     assert "interrupted after 2 epochs" in capsys.readouterr().out
-    record = json.loads((folder / METRICS).read_text())
+    record = json.loads((folder / RECORD).read_text())
     assert record["stopped"] == "interrupted"
     assert len(record["curve"]) == 2
 
@@ -178,14 +175,16 @@ def test_an_update_that_ends_early_leaves_one_model(monkeypatch, tmp_path, train
     before = weights(recommender.model)
     newer = make_log(seed=2, num_items=45)
     if kind == "interrupt":
-        press_ctrl_c(monkeypatch, "bert4rec.training._Run.update", call)
+        press_ctrl_c(monkeypatch, "bert4rec.training.optimizers.Optimizers.step", call)
     else:
-        original, steps = training._Run.update, iter(range(1, 100))
+        original, steps = FiniteCheck.check, iter(range(1, 100))
 
-        def update(self, loss):
-            return original(self, loss * (torch.nan if next(steps) == call else 1))
+        def check(self, step, rate, loss, norm):
+            return original(
+                self, step, rate, loss * (torch.nan if next(steps) == call else 1), norm
+            )
 
-        monkeypatch.setattr(training._Run, "update", update)
+        monkeypatch.setattr(FiniteCheck, "check", check)
     fails = pytest.raises((KeyboardInterrupt, FloatingPointError))
     with fails if kind == "error" or call == 1 else contextlib.nullcontext():
         recommender.update(newer, output=folder, epochs=3, progress=False, min_item_count=1)
@@ -253,7 +252,8 @@ def test_bf16_is_for_cards_that_have_it(monkeypatch):
         return including_emulation  # a card that only emulates it
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert not isinstance(devices.pick_precision("auto", torch.device("cuda")), torch.autocast)
+    with devices.precision("auto", torch.device("cuda")) as autocast:
+        assert not isinstance(autocast, torch.autocast)
 
 
 def test_each_process_takes_a_card_of_its_own(monkeypatch):
@@ -265,10 +265,10 @@ def test_each_process_takes_a_card_of_its_own(monkeypatch):
     monkeypatch.setattr(distributed.dist, "init_process_group", lambda *a, **k: groups.append(a))
     monkeypatch.setattr(distributed.atexit, "register", lambda f: None)
     distributed.start("cpu")
-    assert (taken, groups) == ([], [("gloo",)])
+    assert (taken, groups) == ([], [()])
     distributed.start("auto")
     distributed.start("cuda")
     assert taken == [1, 1]
-    assert groups[1:] == 2 * [("cpu:gloo,cuda:nccl",)]  # by the device of each tensor
+    assert groups == 3 * [()]  # torch chooses by the device of each tensor
     with pytest.raises(InputError, match="'cuda:0' would put all processes on one card"):
         distributed.start("cuda:0")

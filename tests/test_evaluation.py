@@ -101,11 +101,14 @@ def test_the_discount():
     )
     assert ranks.per_user("HR@10").tolist() == [1, 1, 1, 1, 0]
     np.testing.assert_allclose(ranks.per_user("MRR"), [1, 1 / 2, 1 / 3, 1 / 10, 1 / 11])
+    np.testing.assert_allclose(ranks.per_user("MRR@10"), [1, 1 / 2, 1 / 3, 1 / 10, 0])
 
 
-@pytest.mark.parametrize("metric", ["NDCG", "MRR@10", "HR@0", "HR@x", "recall@10", "ndcg@10"])
+@pytest.mark.parametrize("metric", ["HR@0", "HR@x", "recall@10", "ndcg@10", "NDCG", "HR"])
 def test_unknown_metrics(metric):
-    with pytest.raises(InputError, match="is not HR@k, NDCG@k or MRR"):
+    with pytest.raises(
+        InputError, match="is not one of HR@k|needs a number of ranks"
+    ):
         Ranks(np.array([0]), np.array([1])).per_user(metric)
 
 

@@ -1,6 +1,6 @@
 import torch
 
-from bert4rec.exercises import check
+from bert4rec.notebook.exercises import check
 
 
 def test_an_answer_is_missing_right_or_wrong(capsys):

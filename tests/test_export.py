@@ -6,7 +6,7 @@ import torch
 from helpers import tiny_model
 
 from bert4rec import InputError, Recommender, Vocabulary
-from bert4rec.export import to_onnx
+from bert4rec.recommend.export import to_onnx
 
 
 @pytest.mark.parametrize("shape", [{}, {"norm_first": True, "tie_weights": True}])

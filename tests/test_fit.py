@@ -9,7 +9,7 @@ import torch
 from helpers import make_log, tiny_model
 
 from bert4rec import InputError, Recommender, Sequences, Vocabulary
-from bert4rec.growing import grown
+from bert4rec.training.warm_start import grown
 
 TINY = {"hidden_size": 16, "num_heads": 2, "max_len": 8, "epochs": 2, "batch_size": 16}
 TINY |= {"device": "cpu", "progress": False}
@@ -90,10 +90,10 @@ def test_an_old_model_stays_whole_until_the_new_one_is(log, names, tmp_path, mon
     fit(log, names, output=tmp_path)
     expected = Recommender.load(tmp_path).recommend([101])
 
-    def explode(self, loss):
+    def explode(self):
         raise FloatingPointError("the loss is not finite")
 
-    monkeypatch.setattr("bert4rec.training._Run.update", explode)
+    monkeypatch.setattr("bert4rec.training.optimizers.Optimizers.step", explode)
     with pytest.raises(FloatingPointError):
         fit(log[log["what"] < 130], names, output=tmp_path, overwrite=True)
     pd.testing.assert_frame_equal(Recommender.load(tmp_path).recommend([101]), expected)
@@ -103,7 +103,7 @@ def test_an_old_model_stays_whole_until_the_new_one_is(log, names, tmp_path, mon
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochz": 3}, r"no setting 'epochz'.* Did you mean 'epochs'"),
+        ({"epochz": 3}, r"no option or setting 'epochz'.* Did you mean 'epochs'"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"hidden_size": 15}, "cannot be shared by num_heads"),
         ({"preset": "tutoral"}, "Did you mean 'tutorial'"),

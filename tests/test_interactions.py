@@ -8,7 +8,7 @@ import pytest
 from helpers import SHARED
 
 from bert4rec import InputError, Sequences, read_interactions
-from bert4rec.interactions import find_columns
+from bert4rec.data.interactions import find_columns
 
 LOG = pd.DataFrame({"user_id": ["a", "a", "b"], "item_id": [7, 8, 7], "timestamp": [1, 2, 3]})
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bert4rec import InputError, Sequences, TrainingConfig, build_sequences, rank_targets, train
-from bert4rec import sequences as module
+from bert4rec.data import sequences as module
 
 pytest.importorskip("pyarrow")
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert4rec import losses
-from bert4rec.losses import ROWS, cross_entropy, gbce, sampled_softmax
+from bert4rec.model import losses
+from bert4rec.model.losses import ROWS, cross_entropy, gbce, sampled_softmax
 
 
 def losses_and_gradients(function, tensors, labels, scale=1.0):

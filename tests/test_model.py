@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert4rec import IGNORE, PAD, BERT4Rec, InputError, ModelConfig
-from bert4rec.sublayers import Dropout, MultiHeadedAttention
+from bert4rec.model.sublayers import Dropout, MultiHeadedAttention
 
 # The tree at the end of the design. Lines that stand for three alike are written once there.
 REFERENCE = """

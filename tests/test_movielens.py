@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from helpers import SHARED
 
-from bert4rec import InputError, load_movielens, movielens
-from bert4rec.movielens import RELEASES, download_movielens, read_release
+from bert4rec import InputError, load_movielens
+from bert4rec.data import movielens
+from bert4rec.data.movielens import RELEASES, download_movielens, read_release
 
 DAT = {
     "ml-1m/ratings.dat": b"1::1193::5::978300760\n1::661::3::978302109\n6040::1097::4::956715569\n",

@@ -7,7 +7,7 @@ import torch
 from helpers import make_log
 
 from bert4rec import InputError, Sequences
-from bert4rec.neighbours import neighbour_vectors
+from bert4rec.training.warm_start import neighbour_vectors
 
 
 def test_they_factorise_the_positive_pointwise_mutual_information():

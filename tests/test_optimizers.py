@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bert4rec.optimizers import Muon, orthogonal
+from bert4rec.training.optimizers import Muon, orthogonal
 
 SHAPES = [(16, 16), (16, 16), (64, 16), (16, 64)]
 

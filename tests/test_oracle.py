@@ -28,10 +28,9 @@ from bert4rec import (
     Popularity,
     Sequences,
     build_sequences,
-    large,
     rank_targets,
-    readers,
 )
+from bert4rec.data import delimited, large, readers
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -112,7 +111,8 @@ def in_pieces(rows):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(large, "ROWS", rows)
         patch.setattr(readers, "ROWS", rows)
-        patch.setattr(readers, "CHARACTERS", 15 * rows)
+        patch.setattr(delimited, "ROWS", rows)
+        patch.setattr(delimited, "CHARACTERS", 15 * rows)
         yield
 
 

@@ -14,7 +14,7 @@ import pytest
 from helpers import ROOT
 
 import bert4rec
-from bert4rec import diagrams, plots
+from bert4rec.notebook import diagrams, plots
 
 RESULTS = ROOT / "results"
 

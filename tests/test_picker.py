@@ -5,7 +5,7 @@ import pytest
 from helpers import tiny_model
 
 from bert4rec import InputError, Recommender, Vocabulary
-from bert4rec.picker import picker
+from bert4rec.notebook.picker import picker
 
 TITLES = ["Toy Story (1995)", "Heat (1995)", "<b>Bold</b> & Co", "Alien (1979)", "Big (1988)"]
 

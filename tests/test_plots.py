@@ -15,10 +15,10 @@ from bert4rec import (
     ModelConfig,
     Popularity,
     evaluate,
-    plots,
 )
-from bert4rec.style import THEMES, use_theme
-from bert4rec.training import History
+from bert4rec.notebook import plots
+from bert4rec.notebook.style import THEMES, use_theme
+from bert4rec.training.checkpoint import History
 
 
 @pytest.fixture(params=THEMES)
@@ -50,7 +50,7 @@ def test_every_figure_is_readable_in_both_themes(theme, sequences):
         {"epoch": 1, "step": 9, "loss": 2.0, "learning_rate": 0.1, "seconds": 9.0, "NDCG@10": 0.2},
         {"epoch": 2, "step": 18, "loss": 1.0, "learning_rate": 0.1, "seconds": 18.0},
     ]
-    history = History(epochs=curve, best_epoch=1, best_ndcg=0.2)
+    history = History(epochs=curve, best_epoch=1, best_score=0.2)
     inputs, labels = torch.tensor([0, 5, 9]), torch.tensor([IGNORE, IGNORE, 7])
     model = BERT4Rec(ModelConfig(num_items=8, hidden_size=16)).eval()
     runs = [{"seed": 0, "curve": curve, "best_epoch": 1}]

@@ -12,7 +12,8 @@ import pytest
 from helpers import SHARED
 
 from bert4rec import InputError, Sequences, build_sequences, read_interactions
-from bert4rec.values import numbers_or_text, time_values
+from bert4rec.data.times import time_values
+from bert4rec.data.values import numbers_or_text
 
 
 def items_by_user(sequences: Sequences) -> dict:

@@ -9,8 +9,8 @@ import torch
 from helpers import tiny_model
 
 from bert4rec import InputError, Recommender, Sequences, Vocabulary, evaluate
-from bert4rec.evaluation import score_histories, unseen
-from bert4rec.titles import normalised
+from bert4rec.data.titles import normalised
+from bert4rec.evaluation.ranks import score_histories, unseen
 
 TITLES = {
     1: "Toy Story (1995)",

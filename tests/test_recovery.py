@@ -21,10 +21,10 @@ from bert4rec import (
     TrainingConfig,
     Vocabulary,
     train,
-    training,
 )
 from bert4rec.files import TOGETHER, locked, read_tensors, stored, write_together
-from bert4rec.training import CHECKPOINT
+from bert4rec.training.checkpoint import CHECKPOINT
+from bert4rec.training.optimizers import Optimizers
 
 LOG = make_log()
 SETTINGS = {
@@ -67,7 +67,7 @@ def kill_at(function, calls):
 
             return step
 
-        training._Run.update = counted(training._Run.update)
+        Optimizers.step = counted(Optimizers.step)
         Path.replace, Path.unlink = counted(Path.replace), counted(Path.unlink)
         function()
 
@@ -196,7 +196,7 @@ def test_no_space_for_tensorboard_does_not_end_a_training(sequences, tmp_path, m
 
 def test_a_folder_that_cannot_be_written_is_said_before_training(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
-    monkeypatch.setattr("bert4rec.training._train", None)  # it must not come to that
+    monkeypatch.setattr("bert4rec.training.loop._train", None)  # it must not come to that
     for folder in (tmp_path / "file" / "model", Path("/proc/model")):
         with pytest.raises(InputError, match=r"cannot be written.*choose another folder"):
             fit(folder)
@@ -243,16 +243,16 @@ def test_an_error_in_training_leaves_the_best_weights_in_the_model(
     sequences, monkeypatch, tmp_path
 ):
     model = tiny_model(sequences.num_items)
-    original, steps = training._Run.update, 0
+    original, steps = Optimizers.step, 0
 
-    def fail_in_the_third_epoch(self, loss):
+    def fail_in_the_third_epoch(self):
         nonlocal steps
         steps += 1
         if steps > 5:
             raise FloatingPointError("the loss is not finite")
-        return original(self, loss)
+        return original(self)
 
-    monkeypatch.setattr(training._Run, "update", fail_in_the_third_epoch)
+    monkeypatch.setattr(Optimizers, "step", fail_in_the_third_epoch)
     config = TrainingConfig(epochs=4, batch_size=16, device="cpu")
     with pytest.raises(FloatingPointError):
         train(model, sequences.leave_one_out(), config, tmp_path, progress=False)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert4rec import Catalogue, Recommender, Vocabulary, load_movielens
-from bert4rec.titles import normalised
+from bert4rec.data.titles import normalised
 
 # what is typed, and the MovieLens id of what is meant
 TYPED = [

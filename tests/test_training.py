@@ -27,9 +27,11 @@ from bert4rec import (
     pick_device,
     rank_targets,
     train,
-    training,
 )
-from bert4rec.losses import SampledLoss
+from bert4rec.model.losses import GBCE, SampledSoftmax
+from bert4rec.training.checkpoint import Checkpoint
+from bert4rec.training.loop import loss_and_optimizers
+from bert4rec.training.optimizers import Optimizers, clip_gradients
 
 FAST = TrainingConfig(epochs=4, batch_size=16, learning_rate=3e-3, device="cpu")
 SAMPLED = dataclasses.replace(FAST, loss="sampled-softmax", num_negatives=16)
@@ -72,8 +74,8 @@ def test_it_learns_what_popularity_cannot(split, config, least):
     history = train(model, split, dataclasses.replace(config, epochs=60), progress=False)
     ranks = rank_targets(model, split.test)  # each history walks upwards by one item
     assert ranks.metric("NDCG@10") > least
-    assert history.best_ndcg == max(row["NDCG@10"] for row in history.epochs)
-    assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_ndcg
+    assert history.best_score == max(row["NDCG@10"] for row in history.epochs)
+    assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_score
 
 
 def test_the_same_seed_gives_the_same_weights_and_history(split):
@@ -101,15 +103,15 @@ def test_resume_gives_the_weights_of_a_run_never_stopped(
     class Killed(BaseException):
         pass
 
-    original = training._Run.save
+    original = Checkpoint.keep
 
-    def save_then_die(self, path, history):
-        original(self, path, history)
-        if len(history.epochs) == stop_after:
+    def save_then_die(self, row):
+        original(self, row)
+        if row["epoch"] == stop_after:
             raise Killed
 
     broken = new_model(split, tie_weights=tied)
-    monkeypatch.setattr(training._Run, "save", save_then_die)
+    monkeypatch.setattr(Checkpoint, "keep", save_then_die)
     with pytest.raises(Killed):
         train(broken, split, config, tmp_path / "broken", progress=False)
     monkeypatch.undo()
@@ -180,8 +182,8 @@ def test_resume_refuses_another_configuration(split, tmp_path):
 
 def test_muon_takes_the_matrices_of_the_encoders_and_nothing_else(split):
     model = new_model(split)
-    run = training._Run(model, MUON, 100, "")
-    adamw, muon = run.optimizers
+    optimizers = Optimizers(model, MUON, 100, [])
+    adamw, muon = optimizers.all
     names = {id(p): name for name, p in model.named_parameters()}
     matrices = {names[id(p)] for group in muon.param_groups for p in group["params"]}
     assert matrices == {
@@ -189,10 +191,10 @@ def test_muon_takes_the_matrices_of_the_encoders_and_nothing_else(split):
     }
     others = [names[id(p)] for group in adamw.param_groups for p in group["params"]]
     assert sorted([*others, *matrices]) == sorted(names.values())
-    run.step = 49  # both follow the schedule, each from its own peak
-    run.update(model.model.embedding.token_embeddings.weight.sum())
-    assert adamw.param_groups[0]["lr"] == pytest.approx(MUON.learning_rate * run.share(50))
-    assert muon.param_groups[0]["lr"] == pytest.approx(MUON.muon_learning_rate * run.share(50))
+    share = optimizers.share(50)  # both follow the schedule, each from its own peak
+    assert optimizers.set_rate(50) == pytest.approx(MUON.learning_rate * share)
+    assert adamw.param_groups[0]["lr"] == pytest.approx(MUON.learning_rate * share)
+    assert muon.param_groups[0]["lr"] == pytest.approx(MUON.muon_learning_rate * share)
 
 
 def test_early_stopping_keeps_the_best(split):
@@ -201,7 +203,7 @@ def test_early_stopping_keeps_the_best(split):
     history = train(model, split, config, progress=False)
     assert history.stopped == "patience"
     assert len(history.epochs) == history.best_epoch + 3
-    assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_ndcg
+    assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_score
 
 
 def test_resume_after_early_stopping_adds_nothing(split, tmp_path):
@@ -213,20 +215,20 @@ def test_resume_after_early_stopping_adds_nothing(split, tmp_path):
 
 
 def test_an_interrupt_keeps_what_was_reached(split, monkeypatch, tmp_path):
-    original, calls = training._Run.update, []
+    original, calls = Optimizers.step, []
 
-    def interrupted(self, loss):
+    def interrupted(self):
         calls.append(1)
         if len(calls) == 10:
             raise KeyboardInterrupt
-        return original(self, loss)
+        return original(self)
 
-    monkeypatch.setattr(training._Run, "update", interrupted)
+    monkeypatch.setattr(Optimizers, "step", interrupted)
     model = new_model(split)
     history = train(model, split, dataclasses.replace(FAST, epochs=50), tmp_path, progress=False)
     assert history.stopped == "interrupted"
     assert 1 <= len(history.epochs) < 50
-    assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_ndcg
+    assert rank_targets(model, split.validation).metric("NDCG@10") == history.best_score
     assert equal(model, BERT4Rec.load(tmp_path))
 
 
@@ -250,24 +252,22 @@ def test_the_learning_rate_rises_and_falls(split):
     ends = {"cosine": 1.5e-3 * (1 - math.cos(math.pi / 90)), "linear": 3e-3 / 90, "constant": 3e-3}
     for schedule, end in ends.items():  # the last step has not come down to 0
         config = dataclasses.replace(FAST, warmup_share=0.1, schedule=schedule)
-        run = training._Run(new_model(split), config, steps=100, data="")
-        rates = [run.rate(step) for step in range(1, 101)]
+        optimizers = Optimizers(new_model(split), config, 100, [])
+        rates = [optimizers.set_rate(step) for step in range(1, 101)]
         assert rates[:3] == pytest.approx([3e-4, 6e-4, 9e-4])
         assert max(rates) == pytest.approx(3e-3)
         assert rates[9] == pytest.approx(3e-3)
         assert rates[10] == pytest.approx(3e-3)
         assert rates[-1] == pytest.approx(end)
-        assert training._Run(new_model(split), config, steps=1, data="").rate(1) == 3e-3
+        assert Optimizers(new_model(split), config, 1, []).set_rate(1) == 3e-3
 
 
 def test_no_weight_decay_on_biases_norms_and_positions(split):
     model = new_model(split)
-    run = training._Run(model, FAST, steps=10, data="")
+    (adamw,) = Optimizers(model, FAST, 10, []).all
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    decayed, rest = (
-        {names[id(p)] for p in group["params"]} for group in run.optimizers[0].param_groups
-    )
-    assert run.optimizers[0].param_groups[1]["weight_decay"] == 0
+    decayed, rest = ({names[id(p)] for p in group["params"]} for group in adamw.param_groups)
+    assert adamw.param_groups[1]["weight_decay"] == 0
     assert all("bias" in n or "layer_norm" in n or "position" in n for n in rest)
     assert all(n.endswith("weight") and "norm" not in n for n in decayed)
     assert len(decayed | rest) == len(names)
@@ -325,7 +325,7 @@ def test_training_sees_no_held_out_item():
     log.loc[position == 1, "item"] = 902  # the validation target
     split = Sequences.from_interactions(log).leave_one_out()
     held_out = split.train.vocabulary.tokens([901, 902])
-    for inputs, labels in training.ClozeBatches(split.train, 8, 16).epoch(1):
+    for inputs, labels in ClozeBatches(split.train, 8, 16).epoch(1):
         for token in held_out:
             assert not (inputs == token).any()
             assert not (labels == token).any()
@@ -399,15 +399,15 @@ def test_a_step_of_a_sampled_loss_changes_only_the_rows_it_touched(split):
         FAST, loss="gbce", num_negatives=3, start_at_popularity=False, weight_decay=0.1
     )
     model = new_model(split, tie_weights=True, dropout=0.0)
-    run = training._Run(model, config, steps=10, data="")
+    loss_of, optimizers = loss_and_optimizers(model, split.train, config, 10)
     before = model.out.weight.detach().clone()
     inputs, labels = torch.tensor([[1, 41, 3]]), torch.tensor([[IGNORE, 2, IGNORE]])
     torch.manual_seed(1)
-    sampled = SampledLoss("gbce", split.train.item_counts(), 3, 0.75)
-    loss = model.loss(inputs, labels, loss=sampled)
+    loss_of(inputs, labels).backward()
     torch.manual_seed(1)
-    drawn, _ = sampled.draw(torch.device("cpu"))
-    run.update(loss)
+    drawn = GBCE(split.train.item_counts(), config).draw() + 1
+    optimizers.set_rate(1)
+    optimizers.step()
     changed = (model.out.weight != before).any(dim=1).nonzero()[:, 0].tolist()
     assert set(changed) == {1, 41, 3, 2, *drawn.tolist()}
 
@@ -420,7 +420,7 @@ def test_clipping_is_torchs_with_sparse_gradients_too():
     expected[0].index_add_(0, rows[0], values)
     table.weight.grad = torch.sparse_coo_tensor(rows, values, (6, 3), check_invariants=True)
     dense.grad = expected[1].clone()
-    norm = training.clip_gradients([table.weight, dense], 0.5)
+    norm = clip_gradients([table.weight, dense], 0.5)
     total = torch.cat([gradient.flatten() for gradient in expected]).norm()
     torch.testing.assert_close(norm, total)
     torch.testing.assert_close(table.weight.grad.to_dense(), expected[0] * 0.5 / total)
@@ -429,14 +429,16 @@ def test_clipping_is_torchs_with_sparse_gradients_too():
 
 def test_draws_follow_their_probabilities(split):
     counts = split.train.item_counts()
-    sampled = SampledLoss("sampled-softmax", counts, 200_000, 0.75)
-    drawn, log_q = sampled.draw(torch.device("cpu"))
+    config = TrainingConfig(num_negatives=200_000)
+    sampled = SampledSoftmax(counts, config)
+    drawn = sampled.draw() + 1
+    log_q = sampled.log_q[drawn - 1]
     expected = (counts[1:-1] + 1) / (counts[1:-1] + 1).sum()
     found = drawn.bincount(minlength=len(counts))[1:-1] / 200_000
     assert drawn.min() >= 1
     assert drawn.max() <= split.train.num_items
     torch.testing.assert_close(found.double(), torch.from_numpy(expected), atol=3e-3, rtol=0.0)
     torch.testing.assert_close(log_q.exp().double(), torch.from_numpy(expected)[drawn - 1])
-    uniform, _ = SampledLoss("gbce", counts, 200_000, 0.75).draw(torch.device("cpu"))
+    uniform = GBCE(counts, config).draw() + 1
     share = uniform.bincount(minlength=len(counts))[1:-1] / 200_000
     assert (share - 1 / split.train.num_items).abs().max() < 3e-3

@@ -1,0 +1,132 @@
+"""What is held out of a log: each user's last items, or what came after a moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .sequences import Sequences
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """Users to evaluate: what is known of them, the item that comes next, and the training data.
+
+    Attributes:
+        name: "validation" or "test".
+        histories: the items of each user before the target.
+        targets: (num_users,) int32, the token to be ranked.
+        train: what the model may learn from (popularity is counted there).
+        num_short_users: users with too few items to be split; they are in training only.
+    """
+
+    name: str
+    histories: Sequences
+    targets: np.ndarray
+    train: Sequences
+    num_short_users: int = 0
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def sample(self, count: int, seed: int = 0) -> Holdout:
+        """Return some of the users, drawn at random: enough to choose epochs by, of millions."""
+        users = np.random.default_rng(seed).permutation(len(self))[:count]
+        users.sort()
+        return replace(self, histories=self.histories.select(users), targets=self.targets[users])
+
+    def __repr__(self) -> str:
+        return f"Holdout({self.name!r}, {len(self):,} users, {self.histories.num_items:,} items)"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training sequences and two sets of users to evaluate.
+
+    Attributes:
+        train, validation, test: see `Sequences` and `Holdout`.
+        name: the rule that made it.
+    """
+
+    train: Sequences
+    validation: Holdout
+    test: Holdout
+    name: str
+
+    def __repr__(self) -> str:
+        return (
+            f"Split({self.name}: train {self.train.num_interactions:,} interactions of "
+            f"{self.train.num_users:,} users, validation {len(self.validation):,} users, "
+            f"test {len(self.test):,} users)"
+        )
+
+
+def leave_one_out(sequences: Sequences) -> Split:
+    """What `Sequences.leave_one_out` does."""
+    users = np.flatnonzero(sequences.lengths >= 3)
+    if len(users) == 0:
+        raise InputError(
+            f"no user has the 3 interactions that leave-one-out needs; the longest of "
+            f"{sequences.num_users:,} histories has {sequences.lengths.max()}."
+        )
+    known = sequences.lengths.copy()
+    known[users] -= 2
+    last = sequences.offsets[:-1][users] + sequences.lengths[users] - 1
+    short = sequences.num_users - len(users)
+    # what is on disk stays there
+    part = sequences.view if isinstance(sequences.tokens, np.memmap) else sequences.select
+    train = part(np.arange(sequences.num_users), known)
+    validation, test = part(users, known[users]), part(users, known[users] + 1)
+    return Split(
+        train=train,
+        validation=Holdout("validation", validation, sequences.tokens[last - 1], train, short),
+        test=Holdout("test", test, sequences.tokens[last], train, short),
+        name="leave-one-out",
+    )
+
+
+def split_by_time(sequences: Sequences, validation_share: float, test_share: float) -> Split:
+    """What `Sequences.split_by_time` does."""
+    if sequences.times is None:
+        raise InputError("a split by time needs times; name the log's column with time='…'.")
+    for name, share in (("validation_share", validation_share), ("test_share", test_share)):
+        if not 0 < share < 1:
+            raise InputError(f"{name} must lie between 0 and 1, not {share}.")
+    if validation_share + test_share >= 1:
+        raise InputError(
+            f"validation_share + test_share must be below 1, not {validation_share + test_share}."
+        )
+    starts, stops = sequences.offsets[:-1], sequences.offsets[:-1] + sequences.lengths
+    # a part of a split does not own all the times that lie in its array
+    ordered = np.sort(np.concatenate([block.times for block in sequences.blocks()]))
+    count = len(ordered)
+    moments = [
+        ordered[min(count - 1, int(count * before))]
+        for before in (1 - test_share - validation_share, 1 - test_share)
+    ]
+    # how many of each user's items lie before each moment
+    train_lengths, known_lengths = (
+        before[stops] - before[starts]
+        for before in (np.append(0, np.cumsum(sequences.times < moment)) for moment in moments)
+    )
+    train_users = np.flatnonzero(train_lengths > 0)
+    train = sequences.select(train_users, train_lengths[train_users])
+
+    def holdout(name: str, known: np.ndarray, until: np.ndarray) -> Holdout:
+        users = np.flatnonzero((known > 0) & (known < until))
+        if len(users) == 0:
+            raise InputError(f"no user has a history before and an item in the {name} period.")
+        targets = sequences.tokens[sequences.offsets[:-1][users] + known[users]]
+        return Holdout(name, sequences.select(users, known[users]), targets, train)
+
+    return Split(
+        train=train,
+        validation=holdout("validation", train_lengths, known_lengths),
+        test=holdout("test", known_lengths, sequences.lengths),
+        name="by time",
+    )

@@ -1,0 +1,24 @@
+"""Notebook 5: how good is a model?
+
+Where each user's target comes out (`ranks`), what that is worth (`metrics`), against which items it
+is ranked (`negatives`, `protocols`), and what a model must beat (`baselines`).
+"""
+
+from .baselines import ItemTransitions, Popularity
+from .metrics import GAINS, METRICS
+from .negatives import Negatives
+from .protocols import Report, evaluate
+from .ranks import Ranks, Scorer, rank_targets
+
+__all__ = [
+    "GAINS",
+    "METRICS",
+    "ItemTransitions",
+    "Negatives",
+    "Popularity",
+    "Ranks",
+    "Report",
+    "Scorer",
+    "evaluate",
+    "rank_targets",
+]

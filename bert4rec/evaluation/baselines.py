@@ -1,0 +1,73 @@
+"""Popularity and item transitions: what a model must beat, scored through the same evaluation.
+
+A scorer is anything with `history_length` (how many of the newest items it looks at) and
+`score(histories) -> scores`, as BERT4Rec has.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..data.neighbours import near_counts
+from ..data.sequences import Sequences
+from ..data.vocabulary import PAD
+from ..errors import InputError
+
+
+class Popularity:
+    """Scores every item by how often it occurs in training: the same list for everybody."""
+
+    history_length = 1
+
+    def __init__(self, train: Sequences):
+        counts = torch.from_numpy(train.item_counts()).float()
+        counts[[PAD, train.vocabulary.mask_token]] = -torch.inf
+        self.counts = counts
+
+    def score(self, histories: torch.Tensor) -> torch.Tensor:
+        """(batch, length) histories to (batch, num_items + 2) scores."""
+        return self.counts.repeat(len(histories), 1)
+
+
+class ItemTransitions:
+    """Scores an item by how often it followed the items of the history.
+
+    Counts, for each pair of items, how often the second came within `window` steps after the
+    first, weighted 1 / distance, and divides by the sum of the first item's counts: an estimate of
+    the probability of the second after the first. A history's score is the sum of these over its
+    newest items, each weighted by `decay` once more for every step back in time. With window=1
+    and history_length=1 it is the first-order Markov chain.
+
+    Args:
+        train: the training sequences.
+        window: the largest distance counted.
+        history_length: how many of the newest items of a history count.
+        decay: in (0, 1], the weight of one more step back.
+    """
+
+    def __init__(
+        self, train: Sequences, window: int = 10, history_length: int = 20, decay: float = 0.7
+    ):
+        if window < 1 or history_length < 1 or not 0 < decay <= 1:
+            raise InputError(
+                f"expected window >= 1, history_length >= 1 and decay in (0, 1]; got {window}, "
+                f"{history_length} and {decay}."
+            )
+        self.history_length, self.decay = history_length, decay
+        self.transitions = near_counts(train, window)
+        earlier, count = self.transitions.col_indices(), self.transitions.values()
+        # without the division popular items would outvote the others in a history
+        size = self.transitions.shape[0]
+        count /= torch.zeros(size).index_add_(0, earlier, count)[earlier]
+
+    def score(self, histories: torch.Tensor) -> torch.Tensor:
+        """(batch, length) histories to (batch, num_items + 2) scores."""
+        histories = histories[:, -self.history_length :].cpu()
+        size = self.transitions.shape[0]
+        back = torch.arange(histories.shape[1] - 1, -1, -1)
+        weights = (self.decay**back).expand(histories.shape)
+        weights = weights.masked_fill(histories == PAD, 0.0)
+        profile = torch.zeros(len(histories), size).scatter_add_(1, histories.long(), weights)
+        scores = (self.transitions @ profile.T).T.contiguous()
+        scores[:, [PAD, size - 1]] = -torch.inf
+        return scores

@@ -1,0 +1,148 @@
+"""Histories in, the best items out, in arrays; `Recommender` puts titles around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..data.catalogue import Catalogue
+from ..data.sequences import Sequences
+from ..data.splits import Holdout
+from ..data.vocabulary import PAD, Vocabulary
+from ..errors import InputError
+from ..evaluation.baselines import ItemTransitions
+from ..evaluation.negatives import Negatives
+from ..evaluation.protocols import Report, evaluate
+from ..evaluation.ranks import Scorer, by_length, score_histories, unseen
+from ..model.bert4rec import BERT4Rec
+
+BATCH = 128  # histories at a time: what is computed for them stays in a processor's cache
+
+
+def read_histories(catalogue: Catalogue, history: Iterable) -> tuple[Sequences, bool]:
+    """Read one history or many, of titles or ids.
+
+    Args:
+        catalogue: what is known; unknown items are left out, with one warning.
+        history: a list of titles or ids; or a list of such lists, a dict of them by user, or
+            `Sequences`.
+
+    Returns:
+        The histories, and whether they were many.
+
+    Raises:
+        InputError: it is none of these, or the sequences are of another vocabulary.
+    """
+    if isinstance(history, Sequences):
+        if history.vocabulary != catalogue.vocabulary:
+            raise InputError(
+                "the sequences are of another vocabulary than the model. Build them with "
+                "Sequences.from_interactions(…, vocabulary=recommender.vocabulary)."
+            )
+        return history, True
+    if isinstance(history, Mapping):
+        users, rows = pd.Index(list(history), tupleize_cols=False), list(history.values())
+    else:
+        rows = entries_of(history)
+        users = pd.RangeIndex(len(rows))
+        if not any(_is_list(row) for row in rows):
+            return flat_histories(catalogue.vocabulary, [catalogue.tokens(rows)]), False
+    rows = [entries_of(row) for row in rows]
+    flat = catalogue.find([entry for row in rows for entry in row], "the histories")
+    row_of = np.repeat(np.arange(len(rows)), [len(row) for row in rows])[flat != PAD]
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(row_of, minlength=len(rows)))])
+    offsets = offsets.astype(np.int64)
+    return Sequences(flat[flat != PAD], offsets, users, catalogue.vocabulary), True
+
+
+def flat_histories(vocabulary: Vocabulary, rows: list[np.ndarray]) -> Sequences:
+    """Put histories, an array of tokens each, one after another."""
+    offsets = np.cumsum([0, *map(len, rows)])
+    return Sequences(
+        np.concatenate(rows).astype(np.int32), offsets, np.arange(len(rows)), vocabulary
+    )
+
+
+def allowed_tokens(
+    catalogue: Catalogue,
+    exclude: Iterable[object] = (),
+    only: Iterable[object] | None = None,
+) -> torch.Tensor:
+    """(num_items + 2,) bool: the tokens that may be recommended."""
+    allowed = torch.ones(len(catalogue.vocabulary) + 2, dtype=torch.bool)
+    if only is not None:
+        allowed[:] = False
+        allowed[torch.from_numpy(catalogue.tokens(entries_of(only, "only"), "only")).long()] = True
+    banned = catalogue.tokens(entries_of(exclude, "exclude"), "exclude")
+    allowed[torch.from_numpy(banned).long()] = False
+    return allowed
+
+
+def best_items(
+    model: BERT4Rec, catalogue: Catalogue, histories: Sequences, k: int, allowed: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the best next items of each history, none of which is in it.
+
+    They are ranked by the scores that `evaluate` ranks by. An empty history gets the log of each
+    item's share in training instead, if the catalogue knows it.
+
+    Args:
+        histories: tokens.
+        k: how many.
+        allowed: (num_items + 2,) bool, the tokens to choose from.
+
+    Returns:
+        Their tokens and their scores, (histories, k) or narrower where the catalogue is smaller;
+        the score is -inf where there are fewer items.
+
+    Raises:
+        FloatingPointError: a score is not a number.
+    """
+    k = min(k, len(allowed))
+    tokens = np.zeros((len(histories), k), dtype=np.int64)
+    scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
+    allowed = allowed.to(model.device)
+    for users in by_length(histories, BATCH):
+        found = score_histories(model, histories, users)
+        empty = histories.lengths[users] == 0
+        if empty.any() and catalogue.counts is not None:
+            share = torch.from_numpy((catalogue.counts + 0.5) / catalogue.counts.sum())
+            found[torch.from_numpy(empty)] = share.log().to(found)
+        found[~(unseen(found, histories, users) & allowed)] = -torch.inf
+        top = found.topk(k, dim=1)
+        tokens[users], scores[users] = top.indices.cpu().numpy(), top.values.cpu().numpy()
+    return tokens, scores
+
+
+def entries_of(history: Iterable, name: str = "history") -> list:
+    """The entries of a list; InputError if it is a text, or a history without an order."""
+    if isinstance(history, torch.Tensor):
+        return history.tolist() if history.ndim else [history.item()]
+    no_list = isinstance(history, str | bytes | pd.DataFrame)
+    no_list |= name == "history" and isinstance(history, set | frozenset | Mapping)
+    if no_list or not isinstance(history, Iterable):
+        shown = f"[{history!r}]" if isinstance(history, str) else "['Toy Story (1995)', 1, …]"
+        raise InputError(
+            f"{name} must be a list, as {shown}, not {type(history).__name__} "
+            f"{'of columns' if isinstance(history, pd.DataFrame) else repr(history)[:40]}."
+        )
+    return list(history)
+
+
+def _is_list(entry: object) -> bool:
+    return isinstance(entry, list | tuple | np.ndarray | pd.Series | pd.Index | torch.Tensor)
+
+
+def compare(
+    model: BERT4Rec,
+    holdout: Holdout,
+    protocol: str | Negatives = "full",
+    beside: Mapping[str, Scorer] | None = None,
+) -> Report:
+    """Rank the held-out items with a model, others, item transitions and popularity."""
+    models: dict[str, Scorer] = {model.name: model, **(beside or {})}
+    models["item transitions"] = ItemTransitions(holdout.train)
+    return evaluate(models, holdout, protocol)
