@@ -6,6 +6,7 @@ through tyro; `python -m bert4rec` is the same.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import io
@@ -24,20 +25,23 @@ if os.environ.get("NO_COLOR"):  # what tyro asks for when it is imported
 import tyro
 
 from . import __version__, distributed
-from .data.interactions import Reading
-from .data.movielens import RELEASES, download_movielens, load_movielens
-from .data.readers import read_interactions
-from .data.sequences import Sequences
-from .data.vocabulary import Vocabulary
+from .data import (
+    Reading,
+    Sequences,
+    Vocabulary,
+    download_movielens,
+    load_movielens,
+    read_interactions,
+)
+from .data.movielens import RELEASES
 from .devices import keep_freed_memory
 from .errors import InputError
-from .evaluation.protocols import Report
-from .evaluation.ranks import Scorer
+from .evaluation import Report, Scorer
 from .files import model_folder, read_config, write_atomically
-from .model.config import ModelConfig
-from .recommend.recommender import Recommender
+from .model import ModelConfig
+from .recommend import Recommender
+from .training import PRESETS, Preset, TrainingConfig, get_preset
 from .training.progress import VALIDATED
-from .training.settings import PRESETS, Preset, TrainingConfig, get_preset
 
 
 def _unchecked(config: type, **fields) -> type:
@@ -97,19 +101,13 @@ class DataOptions(Reading):
                 f"--data {self.data!r} is neither a file nor a MovieLens release "
                 f"({', '.join(RELEASES)})."
             )
-        log = read_interactions(
-            self.data,
-            user=self.user,
-            item=self.item,
-            separator=self.separator,
-            encoding=self.encoding,
-            columns=self.columns,
-        )
-        return log, None
+        names = ("user", "item", "separator", "encoding", "columns")
+        return read_interactions(self.data, **{name: getattr(self, name) for name in names}), None
 
     def record(self) -> dict:
         """What a folder shall say about its log: files by their whole path, to find them again."""
-        said = _plain(self)
+        said = asdict(self)
+        said = {k: str(v) if isinstance(v, Path) else v for k, v in said.items()}
         for name in ("data", "titles"):
             if said[name] and said[name] not in RELEASES:
                 said[name] = str(Path(said[name]).expanduser().resolve())
@@ -122,7 +120,7 @@ class DataOptions(Reading):
         return Sequences.from_interactions(interactions, vocabulary=vocabulary, **self.reading())
 
     def reading(self) -> dict[str, Any]:
-        """The options that say how the log is read, by name."""
+        """The options that are fields of `Reading`, by name."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(Reading)}
 
 
@@ -147,12 +145,9 @@ class Train:
     """Print the report as JSON, and nothing else to standard output."""
 
     def run(self) -> None:
-        preset = Preset(
-            "as named on the command line",
-            asdict(self.model),
-            TrainingConfig(**asdict(self.training)),
-        )
-        del preset.shape["num_items"]
+        shape = asdict(self.model)
+        del shape["num_items"]
+        preset = Preset("as named here", shape, TrainingConfig(**asdict(self.training)))
         preset.model_config(1)  # a bad value is said before anything is read
         interactions, movies = self.data.read()
         with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
@@ -170,8 +165,7 @@ class Train:
         if distributed.rank() > 0:
             return
         history, report = recommender.history, recommender.report
-        assert history is not None
-        assert report is not None
+        assert history is not None and report is not None  # noqa: PT018
         say(
             f"{history.stopped} after {len(history.epochs)} epochs and {history.seconds:.0f} s; "
             f"best validation {preset.training.metric} {history.best_score:.4f} in epoch "
@@ -291,8 +285,7 @@ class Download:
 def main(args: list[str] | None = None) -> int:
     """Run the command line.
 
-    Returns:
-        The exit status: 0; 2 with a message for bad input; 130 where Ctrl-C left nothing done.
+    Returns: the exit status: 0; 2 for bad input; 130 where Ctrl-C left nothing done.
     """
     args = sys.argv[1:] if args is None else list(args)
     for stream in (sys.stdout, sys.stderr):  # a terminal may lack some letters of a title
@@ -303,7 +296,10 @@ def main(args: list[str] | None = None) -> int:
         return 0
     warnings.showwarning = lambda message, *rest: print(f"note: {message}", file=sys.stderr)
     try:
-        preset = get_preset(_option(args, "--preset") or "tutorial")
+        # the preset must be known before the options are parsed: it gives their defaults
+        ahead = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        ahead.add_argument("--preset", default="tutorial")
+        preset = get_preset(ahead.parse_known_args(args)[0].preset)
         commands = {
             "download": (Download, None),
             "train": (Train, _train_defaults(preset)),
@@ -317,8 +313,7 @@ def main(args: list[str] | None = None) -> int:
             kind = Annotated[command, subcommand]  # type: ignore[valid-type]
             union = kind if union is None else union | kind
         about = __doc__.split("\n")[0]
-        chosen = tyro.cli(union, prog="bert4rec", description=about, args=args)
-        chosen.run()
+        tyro.cli(union, prog="bert4rec", description=about, args=args).run()
     except BrokenPipeError:  # whoever reads the output, as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as error:
@@ -351,22 +346,5 @@ def print_report(report: Report, as_json: bool, gaps: dict | None = None) -> Non
 
 
 def _train_defaults(preset) -> Train:
-    return Train(
-        output=tyro.MISSING,
-        model=_Model(**preset.shape),
-        training=_Training(**asdict(preset.training)),
-    )
-
-
-def _option(args: list[str], name: str) -> str | None:
-    # The preset must be known before the options are parsed: it gives their defaults.
-    for place, arg in enumerate(args):
-        if arg.startswith(f"{name}="):
-            return arg.split("=", 1)[1]
-        if arg == name and place + 1 < len(args):
-            return args[place + 1]
-    return None
-
-
-def _plain(options: DataOptions) -> dict:
-    return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
+    model, training = _Model(**preset.shape), _Training(**asdict(preset.training))
+    return Train(output=tyro.MISSING, model=model, training=training)

@@ -1,4 +1,4 @@
-"""Write docs/api/, a page per file of the module, from its docstrings.
+"""Write docs/api/, a page per room of the module, from its docstrings.
 
     python docs/make_api.py
 
@@ -15,7 +15,7 @@ import griffe
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "api"
-INTRODUCTION = """# The module, file by file
+INTRODUCTION = """# The module, room by room
 
 Made from the docstrings by `python docs/make_api.py`. Shapes are written as in `(batch, length)`.
 Names that `import bert4rec` offers are **bold**.
@@ -27,17 +27,23 @@ def pages() -> dict[str, str]:
     package = griffe.load("bert4rec", search_paths=[ROOT], docstring_parser="google")
     public = set(package.exports or ())
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    files = re.findall(r"^  (\w+)\.py +(\S.*)$", readme, re.M)
+    files = re.findall(r"^ +([\w/]+)\.py +(\S.*)$", readme, re.M)
     found, index = {}, [INTRODUCTION]
-    for name, purpose in files:
-        module = package.modules[name]
+    for path, purpose in files:
+        room = path.split("/")[0] if "/" in path else "bert4rec"
+        if f"{room}.md" not in found:
+            found[f"{room}.md"] = f"# {room}/\n\n" + text(package[room] if "/" in path else package)
+            found[f"{room}.md"] += "\n"
+            index.append(f"\n**[{room}/]({room}.md)**\n")
+        module = package[path.replace("/", ".")]
         members = [m for m in module.members.values() if documented(m)]
         members.sort(key=lambda member: member.lineno)
-        found[f"{name}.md"] = page(module, members)
-        links = {m.name: f"[{m.name}]({name}.md#{anchor(m.name)})" for m in members}
+        found[f"{room}.md"] += "\n" + section(path, module, members)
+        links = {m.name: f"[{m.name}]({room}.md#{anchor(m.name)})" for m in members}
         names = ", ".join(f"**{link}**" if m in public else link for m, link in links.items())
-        index.append(f"- [{name}.py]({name}.md): {purpose}" + (f" ({names})" if names else ""))
-    found["README.md"] = index[0] + "\n" + "\n".join(index[1:]) + "\n"
+        place = f"{room}.md#{anchor(module.name + '.py')}"
+        index.append(f"- [{module.name}.py]({place}): {purpose}" + (f" ({names})" if names else ""))
+    found["README.md"] = index[0] + "\n".join(index[1:]) + "\n"
     return found
 
 
@@ -47,11 +53,11 @@ def documented(member: griffe.Object | griffe.Alias) -> bool:
     return not private and (member.is_class or member.is_function) and member.has_docstring
 
 
-def page(module: griffe.Module, members: list) -> str:
-    """A file's page: its docstring, then each class and function in order."""
-    parts = [f"# {module.name}.py", f"[Source](../../bert4rec/{module.name}.py)", text(module)]
+def section(path: str, module: griffe.Module, members: list) -> str:
+    """What a page says of a file: its docstring, then each class and function in order."""
+    parts = [f"## {module.name}.py", f"[Source](../../bert4rec/{path}.py)", text(module)]
     for member in members:
-        parts += [f"## {member.name}", signature(member), text(member)]
+        parts += [f"### {member.name}", signature(member), text(member)]
         if member.is_class:
             fields = [m for m in member.members.values() if m.is_attribute and m.docstring]
             rows = [
@@ -60,7 +66,7 @@ def page(module: griffe.Module, members: list) -> str:
             parts += ["**Fields**\n\n" + "\n".join(rows)] if rows else []
             methods = [m for m in member.members.values() if documented(m) or is_property(m)]
             for method in sorted(methods, key=lambda m: m.lineno):
-                title = f"### {member.name}.{method.name}"
+                title = f"#### {member.name}.{method.name}"
                 parts += [title, "" if is_property(method) else signature(method), text(method)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -98,8 +104,8 @@ def text(member: griffe.Object) -> str:
     if member.docstring is None:
         return ""
     parts = []
-    for section in member.docstring.parse("google", warnings=False):
-        kind, value = section.kind.value, section.value
+    for part in member.docstring.parse("google", warnings=False):
+        kind, value = part.kind.value, part.value
         if kind == "text":
             parts.append(markdown(value))
         elif kind in ("returns", "yields"):

@@ -72,13 +72,14 @@ def gather(folder: Path) -> None:
             place.write_text((ALONE if alone else "") + text, encoding="utf-8")
         else:
             shutil.copy(path, place)
-    for path in sorted((ROOT / "bert4rec").glob("*.py")):
-        place = folder / "bert4rec" / path.name
-        place.parent.mkdir(exist_ok=True)
+    for path in sorted((ROOT / "bert4rec").rglob("*.py")):
+        place = folder / path.relative_to(ROOT)
+        place.parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(path, place)
         text = f"{ALONE}# {path.name}\n\n"
-        api = ROOT / "docs" / "api" / f"{path.stem}.md"
-        text += f"[Documentation](../docs/api/{api.name})\n\n" if api.exists() else ""
+        up = "../" * len(path.relative_to(ROOT).parent.parts)
+        api = ROOT / "docs" / "api" / f"{path.parent.name}.md"
+        text += f"[Documentation]({up}docs/api/{api.name})\n\n" if api.exists() else ""
         text += f"```{{literalinclude}} {path.name}\n:language: python\n:linenos:\n```\n"
         place.with_suffix(".md").write_text(text, encoding="utf-8")
     (folder / "masking.png").write_bytes(picture("02_cloze_masking"))

@@ -13,40 +13,38 @@ SOURCE = HERE.parent / "bert4rec"
 
 INTRODUCTION = (HERE / "errors_introduction.md").read_text(encoding="utf-8")
 # names in a message's code that tell a reader nothing
-DUMB = set(
-    [
-        "len",
-        "str",
-        "repr",
-        "map",
-        "self",
-        "type",
-        "sum",
-        "int",
-        "float",
-        "list",
-        "join",
-        "getattr",
-        "iloc",
-        "isinstance",
-        "flat",
-        "splitlines",
-        "__name__",
-        "strerror",
-        "max",
-        "min",
-        "abs",
-        "shape",
-        "tolist",
-    ]
-)
+DUMB = [
+    "len",
+    "str",
+    "repr",
+    "map",
+    "self",
+    "type",
+    "sum",
+    "int",
+    "float",
+    "list",
+    "join",
+    "getattr",
+    "iloc",
+    "isinstance",
+    "flat",
+    "splitlines",
+    "__name__",
+    "strerror",
+    "max",
+    "min",
+    "abs",
+    "shape",
+    "tolist",
+]
 KINDS = {"InputError": "Errors", "FloatingPointError": "Errors of computation", "note": "Notes"}
 
 
 def found() -> list[tuple[str, str, str]]:
     """(kind, file, message) of every raise and warning, in the order of the files."""
     rows = []
-    for path in sorted(SOURCE.glob("*.py")):
+    for path in sorted(SOURCE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for function in ast.walk(tree):
             if not isinstance(function, ast.FunctionDef):
@@ -65,7 +63,8 @@ def found() -> list[tuple[str, str, str]]:
                 message = node.args[0]
                 if isinstance(message, ast.Name):
                     message = texts.get(message.id, message)
-                rows.append((kind, path.stem, template(message)))
+                file = path.relative_to(SOURCE).with_suffix("").as_posix()
+                rows.append((kind, file, template(message)))
     return sorted(set(rows), key=lambda row: (list(KINDS).index(row[0]), row[1:]))
 
 

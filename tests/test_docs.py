@@ -31,7 +31,7 @@ def test_every_public_name_has_its_entry():
     text = "".join(path.read_text("utf-8") for path in (ROOT / "docs" / "api").glob("*.md"))
     for name in bert4rec.__all__:
         if callable(getattr(bert4rec, name)):
-            assert f"\n## {name}\n" in text, name
+            assert f"\n### {name}\n" in text, name
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -58,9 +58,11 @@ def test_a_link_of_the_book_leads_to_its_page_and_a_broken_one_is_named(tmp_path
     pytest.importorskip("sphinx")
     book = docs_script("make_book")
     page = ROOT / "notebooks" / "02_cloze_masking.ipynb"
-    text = "[source](../bert4rec/cloze.py) [`hide`](../docs/api/cloze.md#hide) [r](../results/)"
+    text = (
+        "[source](../bert4rec/cloze/masks.py) [`hide`](../docs/api/cloze.md#hide) [r](../results/)"
+    )
     assert book.linked(text, page, tmp_path) == (
-        "[source](../bert4rec/cloze.md) [`hide`](../docs/api/cloze.md#hide) "
+        "[source](../bert4rec/cloze/masks.md) [`hide`](../docs/api/cloze.md#hide) "
         "[r](../results/README.md)"
     )
     assert book.linked("[r](../results/ml-1m.json)", page, tmp_path).endswith("ml-1m.json)")

@@ -106,9 +106,7 @@ def test_the_discount():
 
 @pytest.mark.parametrize("metric", ["HR@0", "HR@x", "recall@10", "ndcg@10", "NDCG", "HR"])
 def test_unknown_metrics(metric):
-    with pytest.raises(
-        InputError, match="is not one of HR@k|needs a number of ranks"
-    ):
+    with pytest.raises(InputError, match=r"is not one of HR@k|needs a number of ranks"):
         Ranks(np.array([0]), np.array([1])).per_user(metric)
 
 

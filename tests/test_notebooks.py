@@ -150,11 +150,7 @@ def exercises(path: Path) -> list[tuple[str, str, list[str]]]:
 # What no exercise has as its answer, and for each one what a reader might well come up with.
 EVER_WRONG = (None, "nonsense", -1, [])
 WRONG = {
-    "00": (
-        lambda n: n["recommender"].recommend(["Toy Story (1995)"], k=9),
-        "Apollo 13 (1995)",
-        10,
-    ),
+    "00": (lambda n: n["recommender"].recommend(["Toy Story (1995)"], k=9), "Apollo 13 (1995)", 10),
     "01": (
         lambda n: ["Toy Story (1995)"] * 5,
         lambda n: int((n["ratings"].groupby("movieId").size() < 50).sum()),
@@ -162,11 +158,7 @@ WRONG = {
     ),
     "02": ("a row was empty", 3, 0.15),
     "03": (4 * 256 * 256, 0.5, 0.0),
-    "04": (
-        lambda n: n["settings"],
-        lambda n: n["history"],
-        lambda n: n["history"],
-    ),
+    "04": (lambda n: n["settings"], lambda n: n["history"], lambda n: n["history"]),
     "05": (
         lambda n: n["report"].models["popularity"].metric("HR@10"),
         lambda n: n["report"].models["BERT4Rec"].standard_error("HR@10"),

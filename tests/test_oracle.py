@@ -23,13 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert4rec import (
-    InputError,
-    Popularity,
-    Sequences,
-    build_sequences,
-    rank_targets,
-)
+from bert4rec import InputError, Popularity, Sequences, build_sequences, rank_targets
 from bert4rec.data import delimited, large, readers
 
 pa = pytest.importorskip("pyarrow")

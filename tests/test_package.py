@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -31,16 +32,43 @@ def test_importing_it_loads_nothing_heavy_besides_torch_pandas_and_numpy():
     assert not late & set(result.stdout.split())
 
 
+def imported(path, tree):
+    """The files of the module that a file imports, at any depth, as paths without .py."""
+    package = path.relative_to(ROOT / "bert4rec").parent.parts
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            start = list(package[: len(package) - node.level + 1])
+            parts = start + (node.module.split(".") if node.module else [])
+            for alias in node.names:
+                for place in (parts, [*parts, alias.name]):
+                    if (ROOT / "bert4rec" / Path(*place)).with_suffix(".py").is_file():
+                        yield "/".join(place)
+
+
 def test_a_file_imports_only_from_those_above_it():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    order = re.findall(r"^  (\w+)\.py +\S", readme, re.M)
-    files = {path.stem for path in (ROOT / "bert4rec").glob("*.py")} - {"__init__", "__main__"}
-    assert set(order) == files
+    order = re.findall(r"^ +([\w/]+)\.py +\S", readme, re.M)
+    paths = (ROOT / "bert4rec").rglob("*.py")
+    files = {p.relative_to(ROOT / "bert4rec").with_suffix("").as_posix() for p in paths}
+    assert set(order) == {file for file in files if not file.endswith("__")}
+    rooms = list(dict.fromkeys(file.split("/")[0] for file in order if "/" in file))
     for place, name in enumerate(order):
-        tree = ast.parse((ROOT / "bert4rec" / f"{name}.py").read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
-                assert node.module in order[:place], f"{name} imports {node.module}"
+        path = ROOT / "bert4rec" / f"{name}.py"
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in list(ast.walk(tree)):  # what only a type checker reads is no import
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                node.body = []
+        for other in imported(path, tree):
+            assert other in order[:place], f"{name} imports {other}"
+    for room in rooms:  # and every room says what it is for
+        first = ast.parse((ROOT / "bert4rec" / room / "__init__.py").read_text("utf-8"))
+        assert len(ast.get_docstring(first).splitlines()) >= 3
+
+
+def test_every_file_can_be_read_at_one_sitting():
+    for path in (ROOT / "bert4rec").rglob("*.py"):
+        assert len(path.read_text("utf-8").splitlines()) <= 350, path
+    assert len((ROOT / "bert4rec/training/loop.py").read_text("utf-8").splitlines()) <= 200
 
 
 def test_every_public_name_is_documented():

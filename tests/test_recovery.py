@@ -14,14 +14,7 @@ import pytest
 import torch
 from helpers import make_log, tiny_model
 
-from bert4rec import (
-    BERT4Rec,
-    InputError,
-    Recommender,
-    TrainingConfig,
-    Vocabulary,
-    train,
-)
+from bert4rec import BERT4Rec, InputError, Recommender, TrainingConfig, Vocabulary, train
 from bert4rec.files import TOGETHER, locked, read_tensors, stored, write_together
 from bert4rec.training.checkpoint import CHECKPOINT
 from bert4rec.training.optimizers import Optimizers

@@ -6,13 +6,3 @@ inputs and labels that a model learns from, of BERT4Rec and of SASRec (`batches`
 
 from .batches import ClozeBatches, NextItemBatches, windows
 from .masks import MASKS, check_cloze, choose_masked, hide
-
-__all__ = [
-    "MASKS",
-    "ClozeBatches",
-    "NextItemBatches",
-    "check_cloze",
-    "choose_masked",
-    "hide",
-    "windows",
-]

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from ..data.sequences import Sequences, left_padded, tensor_of
-from ..data.vocabulary import IGNORE, PAD
+from ..data import IGNORE, PAD, Sequences
+from ..data.sequences import left_padded, tensor_of
 from ..errors import InputError
 from .masks import check_cloze, choose_masked, hide
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-from ..data.vocabulary import IGNORE, PAD
+from ..data import IGNORE, PAD
 from ..errors import InputError
 from ..registry import Registry
 

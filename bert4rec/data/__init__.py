@@ -12,18 +12,3 @@ from .readers import read_interactions
 from .sequences import Sequences
 from .splits import Holdout, Split
 from .vocabulary import IGNORE, PAD, Vocabulary
-
-__all__ = [
-    "IGNORE",
-    "PAD",
-    "Catalogue",
-    "Holdout",
-    "Reading",
-    "Sequences",
-    "Split",
-    "Vocabulary",
-    "build_sequences",
-    "download_movielens",
-    "load_movielens",
-    "read_interactions",
-]

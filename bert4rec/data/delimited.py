@@ -61,8 +61,7 @@ class Layout:
     def __post_init__(self):
         if self.separator is not None and len(self.separator) != 1:
             raise InputError(
-                f"a separator is one character, not {self.separator!r}. A tab is '\\t' in Python "
-                "and $'\\t' in a shell."
+                f"a separator is one character, not {self.separator!r}; a tab is $'\\t' in a shell."
             )
         if self.encoding is not None:
             try:

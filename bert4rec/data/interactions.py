@@ -86,10 +86,7 @@ def as_frame(table: object, what: str = "interactions") -> pd.DataFrame:
 
 
 def find_columns(
-    frame: pd.DataFrame,
-    user: str | None = None,
-    item: str | None = None,
-    time: str | None = None,
+    frame: pd.DataFrame, user: str | None = None, item: str | None = None, time: str | None = None
 ) -> tuple[str, str, str | None]:
     """Return the names of a log's user, item and time columns.
 

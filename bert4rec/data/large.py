@@ -13,16 +13,18 @@ import contextlib
 import glob
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import InputError
 from ..files import make_folder, unwritable
+from ..registry import sort_options
 from .delimited import Layout
-from .interactions import find_columns
+from .interactions import Reading, find_columns
 from .readers import as_text, existing, is_parquet, read_blocks
 from .sorting import by_user_and_time, check_counts, empty_log, k_core, nothing_left, one_user
 from .times import as_times, common_times, time_values
@@ -38,17 +40,9 @@ BYTES = 160  # of memory for a row, while some are sorted
 def build_sequences(
     files: str | Path,
     folder: str | Path,
-    user: str | None = None,
-    item: str | None = None,
-    time: str | None = None,
-    min_user_count: int = 1,
-    min_item_count: int = 1,
     memory: str = "2GB",
-    separator: str | None = None,
-    encoding: str | None = None,
-    columns: Sequence[str] | None = None,
-    time_format: str | None = None,
     progress: bool = False,
+    **options: Any,
 ) -> None:
     """Write the sequences of a log into a folder, for `Sequences.open`.
 
@@ -60,19 +54,22 @@ def build_sequences(
         files: a file that `read_interactions` knows, or several by a pattern, as "log/*.parquet",
             which follow each other in the order of their names.
         folder: is made if it is not there.
-        user, item, time, min_user_count, min_item_count, time_format: see
-            `Sequences.from_interactions`.
         memory: what sorting may use, as "500MB" or "2GB".
-        separator, encoding, columns: see `read_interactions`.
         progress: say on standard error what is done.
+        options: how the files are read: fields of `Layout` (separator, encoding, columns) and of
+            `Reading` (user, item, time, time_format, min_user_count, min_item_count; by default
+            all users and items are kept).
 
     Raises:
         InputError: a file, an id, a time or an option cannot be used, or nothing is left; see
             `read_interactions` and `Sequences.from_interactions`. Or the folder cannot be written
             to. Sequences that were there are then gone or whole, never mixed.
     """
-    check_counts(min_user_count, min_item_count)
-    log = _Log(_paths(files), Layout(separator, encoding, columns), (user, item, time), time_format)
+    options = {"min_user_count": 1, "min_item_count": 1, **options}
+    (layout, reading), _ = sort_options(options, (Layout, Reading))
+    least = reading.min_user_count, reading.min_item_count
+    check_counts(*least)
+    log = _Log(_paths(files), layout, reading)
     rows_at_once = max(1, _bytes(memory) // BYTES)
     folder = Path(folder)
     scratch = folder / ".building"
@@ -86,9 +83,9 @@ def build_sequences(
         spool.fill(log.numbered())
         say(f"{spool.count:,} interactions numbered; sorting")
         (_, users), (_, items) = log.users, log.items
-        counts, item_counts = k_core(spool, len(users), len(items), min_user_count, min_item_count)
+        counts, item_counts = k_core(spool, len(users), len(items), *least)
         if not counts.any():
-            raise nothing_left(spool.count, min_user_count, min_item_count)
+            raise nothing_left(spool.count, *least)
         users, items = users[counts > 0], items[item_counts > 0]
         write_ids(folder / "items.csv", items)
         write_ids(folder / "users.csv", users)
@@ -122,9 +119,9 @@ def _bytes(memory: str) -> int:
 class _Log:
     """A log in files: its ids, the type of its times, and its rows as numbers."""
 
-    def __init__(self, paths: list[Path], layout: Layout, columns: tuple, time_format: str | None):
-        self.paths, self.layout, self.columns = paths, layout, columns
-        self.time_format = time_format
+    def __init__(self, paths: list[Path], layout: Layout, reading: Reading):
+        self.paths, self.layout, self.time_format = paths, layout, reading.time_format
+        self.columns = reading.user, reading.item, reading.time
         self.typed = is_parquet(paths[0])  # of texts, the rule for numbers must see all
         if any(is_parquet(path) != self.typed for path in paths):
             raise InputError(

@@ -25,12 +25,7 @@ import pandas as pd
 
 from ..errors import InputError, did_you_mean
 
-RATING_COLUMNS = {
-    "userId": "int32",
-    "movieId": "int32",
-    "rating": "float32",
-    "timestamp": "int64",
-}
+RATING_COLUMNS = {"userId": "int32", "movieId": "int32", "rating": "float32", "timestamp": "int64"}
 
 
 # the flags at the end of a line of u.item, in order

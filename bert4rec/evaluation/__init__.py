@@ -9,16 +9,3 @@ from .metrics import GAINS, METRICS
 from .negatives import Negatives
 from .protocols import Report, evaluate
 from .ranks import Ranks, Scorer, rank_targets
-
-__all__ = [
-    "GAINS",
-    "METRICS",
-    "ItemTransitions",
-    "Negatives",
-    "Popularity",
-    "Ranks",
-    "Report",
-    "Scorer",
-    "evaluate",
-    "rank_targets",
-]

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import torch
 
+from ..data import PAD, Sequences
 from ..data.neighbours import near_counts
-from ..data.sequences import Sequences
-from ..data.vocabulary import PAD
 from ..errors import InputError
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.splits import Holdout
-from ..data.vocabulary import PAD
+from ..data import PAD, Holdout
 from ..errors import InputError
 from ..files import write_atomically
 

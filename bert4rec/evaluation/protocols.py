@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..data.splits import Holdout
+from ..data import Holdout
 from ..errors import InputError
 from .baselines import Popularity
 from .metrics import DECIDING

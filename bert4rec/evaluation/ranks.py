@@ -14,9 +14,8 @@ import numpy as np
 import torch
 
 from .. import distributed
-from ..data.sequences import Sequences, left_padded, tensor_of
-from ..data.splits import Holdout
-from ..data.vocabulary import PAD
+from ..data import PAD, Holdout, Sequences
+from ..data.sequences import left_padded, tensor_of
 from ..errors import InputError
 from .metrics import METRICS, values_of
 from .negatives import Negatives

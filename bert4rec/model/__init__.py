@@ -15,20 +15,3 @@ from .sublayers import (
     SublayerConnection,
     TransformerEncoder,
 )
-
-__all__ = [
-    "ATTENTIONS",
-    "BERT",
-    "FEED_FORWARDS",
-    "LOSSES",
-    "BERT4Rec",
-    "BERTEmbeddings",
-    "ModelConfig",
-    "MultiHeadedAttention",
-    "PositionwiseFeedForward",
-    "SublayerConnection",
-    "TransformerEncoder",
-    "cross_entropy",
-    "gbce",
-    "sampled_softmax",
-]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.vocabulary import IGNORE, PAD
+from ..data import IGNORE, PAD
 from ..devices import pick_device, send
 from ..errors import InputError
 from ..files import (

@@ -136,11 +136,7 @@ class Loss(Protocol):
     """
 
     def __call__(
-        self,
-        hidden: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor,
-        labels: torch.Tensor,
+        self, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
         """The loss of `cross_entropy`'s arguments, a scalar."""
 
@@ -172,11 +168,7 @@ class _Sampled:
         return torch.randint(self.num_items, (self.num_negatives,))
 
     def __call__(
-        self,
-        hidden: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor,
-        labels: torch.Tensor,
+        self, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
         """The loss of `cross_entropy`'s arguments."""
         items = self.draw()

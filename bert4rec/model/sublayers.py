@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..data.vocabulary import PAD
+from ..data import PAD
 from .config import ATTENTIONS, FEED_FORWARDS, ModelConfig
 
 

@@ -7,9 +7,3 @@ whether an answer to an exercise is right (`exercises`).
 from . import plots
 from .exercises import check
 from .picker import picker
-
-__all__ = [
-    "check",
-    "picker",
-    "plots",
-]

@@ -14,8 +14,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..data.vocabulary import IGNORE, PAD
-from ..model.config import ModelConfig
+from ..data import IGNORE, PAD
+from ..model import ModelConfig
 from .style import LINES, new_figure, shortened, theme
 
 

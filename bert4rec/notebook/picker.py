@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 
 from ..errors import InputError
-from ..recommend.recommender import Recommender
+from ..recommend import Recommender
 
 
 def picker(recommender: Recommender, history: Sequence[object] = (), k: int = 10):

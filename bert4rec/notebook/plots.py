@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..data.sequences import Sequences
-from ..evaluation.protocols import Report
-from ..evaluation.ranks import Ranks
-from ..training.checkpoint import History
+from ..data import Sequences
+from ..evaluation import Ranks, Report
+from ..training import History
 from .diagrams import attention, explanation, masking, position_similarity, sublayer_stack
 from .style import LINES, new_figure, shortened, theme, use_theme
 

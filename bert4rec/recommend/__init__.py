@@ -6,7 +6,3 @@ about (`records`).
 """
 
 from .recommender import Recommender
-
-__all__ = [
-    "Recommender",
-]

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..files import make_folder, write_atomically
-from ..model.bert4rec import BERT4Rec
+from ..model import BERT4Rec
 
 
 class Scoring(nn.Module):

@@ -6,9 +6,8 @@ Each gives a `Job`: what is trained, on what, and where to. `Job.do` trains, eva
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from time import perf_counter
 from typing import Any
 
@@ -17,44 +16,23 @@ import pandas as pd
 import torch
 
 from .. import distributed
-from ..data.catalogue import Catalogue, item_titles
-from ..data.interactions import Reading, as_frame, find_columns
-from ..data.sequences import Sequences
-from ..data.splits import Split
+from ..data import Catalogue, Reading, Sequences, Vocabulary
+from ..data.catalogue import item_titles
+from ..data.interactions import as_frame, find_columns
 from ..data.values import id_codes
-from ..data.vocabulary import Vocabulary
-from ..errors import InputError, did_you_mean
-from ..evaluation.protocols import Report
+from ..errors import InputError
+from ..evaluation import Report
 from ..files import CONFIG, VOCABULARY, stored
-from ..model.bert4rec import BERT4Rec
-from ..model.config import ModelConfig
-from ..training.checkpoint import RECORD, History, Run
+from ..model import BERT4Rec, ModelConfig
+from ..registry import sort_options
+from ..training import Preset, TrainingConfig, get_preset
+from ..training.checkpoint import RECORD, Run, Target
 from ..training.loop import train_run
-from ..training.settings import Preset, TrainingConfig, get_preset
 from ..training.warm_start import grown
 from .inference import compare
 from .records import write_record
 
-
-@dataclass(frozen=True)
-class Target:
-    """Where a training goes, and what is shown of it."""
-
-    output: str | Path | None = None
-    """A folder for the model, its checkpoint and metrics.json. A log can be trained on without one
-    and saved later."""
-    log_dir: str | Path | None = None
-    """A folder for TensorBoard's event files; each run gets one of its own in it."""
-    resume: bool = False
-    """Go on from the checkpoint in the output folder."""
-    overwrite: bool = False
-    """Replace the model in the output folder."""
-    progress: bool = True
-    """Show a bar in a terminal, elsewhere print a line per epoch."""
-    on_epoch: Callable[[History], bool | None] | None = None
-    """Is called after each epoch with what happened so far; True ends the training."""
-    data: Mapping[str, object] = field(default_factory=dict)
-    """What config.json and metrics.json shall say about where the log came from."""
+SETTINGS = (ModelConfig, TrainingConfig)
 
 
 @dataclass
@@ -66,6 +44,7 @@ class Job:
         catalogue: the items, with titles and counts.
         sequences: the whole log.
         data: what the records say of the log.
+        settings: where the next update starts from: those of the first training.
         begun: when it was begun, by `perf_counter`.
         report: what was reached on the test, where a folder was named.
     """
@@ -74,13 +53,14 @@ class Job:
     catalogue: Catalogue
     sequences: Sequences
     data: dict[str, object]
+    settings: TrainingConfig
     begun: float
     report: Report | None = None
 
     @property
     def saved(self) -> bool:
         """Whether a model of this job is in the folder."""
-        return self.run.output is not None and self.run.history.best_epoch > 0
+        return self.run.target.output is not None and self.run.history.best_epoch > 0
 
     def do(self) -> None:
         """Train and, where there is a folder, evaluate and record.
@@ -89,19 +69,20 @@ class Job:
             KeyboardInterrupt: nothing was validated before the interrupt, or nothing evaluated.
             InputError, FloatingPointError: see `train`.
         """
-        run = self.run
-        if run.output is not None:
+        run, folder = self.run, self.run.target.output
+        if folder is not None:
             run.files = {VOCABULARY: self.catalogue.to_csv()}
+            run.extra = {"data": self.data, "training": asdict(self.settings)}
         train_run(run)
         if not run.history.best_epoch:
             raise KeyboardInterrupt(_nothing_trained(run))
-        if run.output is None:
+        if folder is None:
             return
         try:
             self.report = compare(run.model, run.split.test)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"the model is saved in {run.output}, but was not evaluated: there is no {RECORD}."
+                f"the model is saved in {folder}, but was not evaluated: there is no {RECORD}."
             ) from None
         if distributed.rank() == 0:
             data = {**self.data, "sha256": self.sequences.digest()}
@@ -116,14 +97,13 @@ def fit(
 ) -> Job:
     """Prepare what `Recommender.fit` says."""
     begun = perf_counter()
-    reading, target, changes = _sorted_options(options or {})
+    (reading, target), changes = sort_options(options or {}, (Reading, Target), SETTINGS)
     preset = get_preset(preset, **changes)
     preset.model_config(1)  # a bad value is said before anything is read
-    folder = None if target.output is None else Path(target.output)
-    there = folder is not None and stored(folder, CONFIG).exists()
+    there = target.output is not None and stored(target.output, CONFIG).exists()
     if there and not (target.resume or target.overwrite):
         raise InputError(
-            f"{folder} already holds a model. resume (--resume) goes on with it, overwrite "
+            f"{target.output} already holds a model. resume (--resume) goes on with it, overwrite "
             "(--overwrite) replaces it, or choose another folder."
         )
     frame = as_frame(interactions)
@@ -139,9 +119,8 @@ def fit(
     data = {**asdict(reading), **dict(zip(("user", "item", "time"), names, strict=True))}
     if not reading.time_format:
         del data["time_format"]
-    data |= target.data
-    run = _run(model, split, preset.training, target, data, preset.training)
-    return Job(run, catalogue, sequences, data, begun)
+    run = Run(model, split, preset.training, target)
+    return Job(run, catalogue, sequences, data | target.data, preset.training, begun)
 
 
 def update(
@@ -154,7 +133,8 @@ def update(
 ) -> Job:
     """Prepare what `Recommender.update` says, for a model, its items and its first settings."""
     begun = perf_counter()
-    reading, target, changes = _sorted_options({"min_user_count": 1, **(options or {})})
+    options = {"min_user_count": 1, **(options or {})}
+    (reading, target), changes = sort_options(options, (Reading, Target), SETTINGS)
     for key in changes:
         if key in {f.name for f in fields(ModelConfig)}:
             raise InputError(
@@ -186,31 +166,9 @@ def update(
         np.maximum(before, catalogue.counts[:-1], out=before)
     titles = catalogue.titles + item_titles(vocabulary, items)[known:]
     table = pd.DataFrame({"item": vocabulary.items, "title": titles})
-    # the next update starts from the settings of the first training again
+    run = Run(grown(model, split.train), split, config, target)
     data: dict[str, object] = {"updated": True, **target.data}
-    run = _run(grown(model, split.train), split, config, target, data, training)
-    return Job(run, Catalogue(vocabulary, table, counts), sequences, data, begun)
-
-
-def _run(
-    model: BERT4Rec,
-    split: Split,
-    config: TrainingConfig,
-    target: Target,
-    data: Mapping[str, object],
-    first: TrainingConfig,
-) -> Run:
-    return Run(
-        model,
-        split,
-        config,
-        output=None if target.output is None else Path(target.output),
-        log_dir=None if target.log_dir is None else Path(target.log_dir),
-        resume=target.resume,
-        progress=target.progress,
-        on_epoch=target.on_epoch,
-        extra={"data": data, "training": asdict(first)},
-    )
+    return Job(run, Catalogue(vocabulary, table, counts), sequences, data, training, begun)
 
 
 def _with_new_items(known: Vocabulary, frame: pd.DataFrame, reading: Reading) -> Vocabulary:
@@ -227,31 +185,14 @@ def _with_new_items(known: Vocabulary, frame: pd.DataFrame, reading: Reading) ->
     return Vocabulary(items.append(found[often & ~found.isin(items)]))
 
 
-def _sorted_options(options: Mapping[str, Any]) -> tuple[Reading, Target, dict[str, Any]]:
-    """Sort options by what they are of: how the log is read, where to, and the settings."""
-    rest = dict(options)
-
-    def taken(kind: type) -> dict[str, Any]:
-        return {f.name: rest.pop(f.name) for f in fields(kind) if f.name in rest}
-
-    reading, target = Reading(**taken(Reading)), Target(**taken(Target))
-    settings = {f.name for kind in (ModelConfig, TrainingConfig) for f in fields(kind)}
-    named = {f.name for kind in (Reading, Target) for f in fields(kind)}
-    for key in rest:
-        if key not in settings:
-            raise InputError(
-                f"there is no option or setting {key!r}." + did_you_mean(key, settings | named)
-            )
-    return reading, target, rest
-
-
 def _nothing_trained(run: Run) -> str:
     """What to tell who interrupted a training before its first validation."""
     text = "it ended before the first validation; no model was trained."
-    if run.output is None:
+    folder = run.target.output
+    if folder is None:
         return text
-    old = stored(run.output, CONFIG).exists()
-    text += f" The model that was in {run.output} is still there." if old else ""
+    old = stored(folder, CONFIG).exists()
+    text += f" The model that was in {folder} is still there." if old else ""
     if run.history.epochs:
         text += f" resume (--resume) goes on after epoch {len(run.history.epochs)}."
     return text

@@ -8,16 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..data.catalogue import Catalogue
-from ..data.sequences import Sequences
-from ..data.splits import Holdout
-from ..data.vocabulary import PAD, Vocabulary
-from ..errors import InputError
-from ..evaluation.baselines import ItemTransitions
-from ..evaluation.negatives import Negatives
-from ..evaluation.protocols import Report, evaluate
-from ..evaluation.ranks import Scorer, by_length, score_histories, unseen
-from ..model.bert4rec import BERT4Rec
+from ..data import PAD, Catalogue, Holdout, Sequences, Vocabulary
+from ..errors import InputError, note
+from ..evaluation import ItemTransitions, Negatives, Report, Scorer, evaluate
+from ..evaluation.ranks import by_length, score_histories, unseen
+from ..model import BERT4Rec
 
 BATCH = 128  # histories at a time: what is computed for them stays in a processor's cache
 
@@ -67,9 +62,7 @@ def flat_histories(vocabulary: Vocabulary, rows: list[np.ndarray]) -> Sequences:
 
 
 def allowed_tokens(
-    catalogue: Catalogue,
-    exclude: Iterable[object] = (),
-    only: Iterable[object] | None = None,
+    catalogue: Catalogue, exclude: Iterable[object] = (), only: Iterable[object] | None = None
 ) -> torch.Tensor:
     """(num_items + 2,) bool: the tokens that may be recommended."""
     allowed = torch.ones(len(catalogue.vocabulary) + 2, dtype=torch.bool)
@@ -79,6 +72,18 @@ def allowed_tokens(
     banned = catalogue.tokens(entries_of(exclude, "exclude"), "exclude")
     allowed[torch.from_numpy(banned).long()] = False
     return allowed
+
+
+def note_empty(catalogue: Catalogue, histories: Sequences) -> None:
+    """Say how empty histories are answered, if there are any."""
+    empty, count = int((histories.lengths == 0).sum()), len(histories)
+    if not empty:
+        return
+    which = "the history is" if count == 1 else f"{empty:,} of {count:,} histories are"
+    what = "the items most popular in training"
+    if catalogue.counts is None:
+        what = "the model's guesses for nobody in particular (its folder holds no counts)"
+    note(f"{which} empty and answered with {what}.")
 
 
 def best_items(
@@ -146,3 +151,39 @@ def compare(
     models: dict[str, Scorer] = {model.name: model, **(beside or {})}
     models["item transitions"] = ItemTransitions(holdout.train)
     return evaluate(models, holdout, protocol)
+
+
+def explanation(
+    model: BERT4Rec, catalogue: Catalogue, tokens: np.ndarray, item: int | None = None
+) -> pd.DataFrame:
+    """What `Recommender.explain` gives, for the tokens of a history and of an item."""
+    tokens = tokens[-model.history_length :]
+    if len(tokens) == 0:
+        raise InputError("there is nothing to explain in an empty history.")
+    without = [np.delete(tokens, place) for place in range(len(tokens))]
+    histories = flat_histories(catalogue.vocabulary, [tokens, *without])
+    if item is None:
+        first, everything = histories.select(np.array([0])), allowed_tokens(catalogue)
+        item = int(best_items(model, catalogue, first, 1, everything)[0][0, 0])
+    asked = model.question(torch.from_numpy(tokens).long()[None])
+    columns: dict[tuple[str, str], np.ndarray] = {}
+    for layer, weights in enumerate(model.attention(asked), start=1):
+        for head, rows in enumerate(weights[0], start=1):
+            columns[f"layer {layer}", f"head {head}"] = rows[-1].cpu().numpy()
+    scores = score_histories(model, histories, np.arange(len(histories)))
+    own = scores[:, item].cpu().numpy()
+    gain, titles = own[0] - own[1:], [catalogue.titles[token - 1] for token in tokens]
+    if not model.config.causal:
+        gain, titles = np.append(gain, np.nan), [*titles, "[MASK]"]
+    columns["gain", catalogue.titles[item - 1]] = gain
+    return pd.DataFrame(columns, index=pd.Index(titles, name="title"))
+
+
+def nearest_items(model: BERT4Rec, item: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens of the items whose embeddings are nearest to one's, and their cosine with it."""
+    table = model.model.embedding.token_embeddings.weight.detach()
+    table = torch.nn.functional.normalize(table, dim=1)
+    similarity = table @ table[item]
+    similarity[[PAD, item, model.config.mask_token]] = -torch.inf
+    best = similarity.topk(min(k, model.config.num_items - 1))
+    return best.indices.cpu().numpy(), best.values.cpu().numpy()

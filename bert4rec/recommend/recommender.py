@@ -15,25 +15,21 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..data.catalogue import Catalogue
-from ..data.sequences import Sequences
-from ..data.splits import Holdout, Split
-from ..data.vocabulary import PAD, Vocabulary
-from ..errors import InputError, note
-from ..evaluation.negatives import Negatives
-from ..evaluation.protocols import Report
-from ..evaluation.ranks import Scorer, score_histories
+from ..data import Catalogue, Holdout, Sequences, Split, Vocabulary
+from ..errors import InputError
+from ..evaluation import Negatives, Report, Scorer
 from ..files import CONFIG, VOCABULARY, model_folder, read_config, stored
-from ..model.bert4rec import BERT4Rec
-from ..training.checkpoint import History
-from ..training.settings import Preset, TrainingConfig
+from ..model import BERT4Rec
+from ..training import History, Preset, TrainingConfig
 from . import fitting
 from .inference import (
     allowed_tokens,
     best_items,
     compare,
     entries_of,
-    flat_histories,
+    explanation,
+    nearest_items,
+    note_empty,
     read_histories,
 )
 
@@ -124,8 +120,7 @@ class Recommender:
             raise InputError(f"k must be at least 1, a whole number, not {k!r}.")
         histories, many = read_histories(self.catalogue, history)
         allowed = allowed_tokens(self.catalogue, exclude, only)
-        if (histories.lengths == 0).any():
-            self._say_empty(int((histories.lengths == 0).sum()), len(histories))
+        note_empty(self.catalogue, histories)
         best, scores = best_items(self.model, self.catalogue, histories, k, allowed)
         found = scores > -np.inf
         columns = {**self.catalogue.table(best[found]), "score": scores[found]}
@@ -140,13 +135,6 @@ class Recommender:
         )
         return pd.DataFrame(columns, index=index)
 
-    def _say_empty(self, empty: int, all_: int) -> None:
-        which = "the history is" if all_ == 1 else f"{empty:,} of {all_:,} histories are"
-        what = "the items most popular in training"
-        if self.catalogue.counts is None:
-            what = "the model's guesses for nobody in particular (its folder holds no counts)"
-        note(f"{which} empty and answered with {what}.")
-
     def similar(self, item: object, k: int = 10) -> pd.DataFrame:
         """Return the k items whose embeddings are nearest to an item's, by cosine similarity.
 
@@ -160,14 +148,8 @@ class Recommender:
         Raises:
             InputError: the item is not known.
         """
-        token = self.catalogue.token(item)
-        table = self.model.model.embedding.token_embeddings.weight.detach()
-        table = torch.nn.functional.normalize(table, dim=1)
-        similarity = table @ table[token]
-        similarity[[PAD, token, self.vocabulary.mask_token]] = -torch.inf
-        best = similarity.topk(min(k, self.vocabulary.num_items - 1))
-        found = best.indices.cpu().numpy()
-        columns = {**self.catalogue.table(found), "similarity": best.values.cpu().numpy()}
+        found, similarity = nearest_items(self.model, self.catalogue.token(item), k)
+        columns = {**self.catalogue.table(found), "similarity": similarity}
         return pd.DataFrame(columns, index=pd.RangeIndex(1, len(found) + 1, name="rank"))
 
     def explain(self, history: Iterable[object], item: object = None) -> pd.DataFrame:
@@ -189,29 +171,8 @@ class Recommender:
         Raises:
             InputError: as in `recommend`; or nothing is left of the history.
         """
-        tokens = self.tokens(history)[-self.model.history_length :]
-        if len(tokens) == 0:
-            raise InputError("there is nothing to explain in an empty history.")
-        without = [np.delete(tokens, place) for place in range(len(tokens))]
-        histories = flat_histories(self.vocabulary, [tokens, *without])
-        if item is None:
-            everything = allowed_tokens(self.catalogue)
-            first = histories.select(np.array([0]))
-            chosen = int(best_items(self.model, self.catalogue, first, 1, everything)[0][0, 0])
-        else:
-            chosen = self.catalogue.token(item)
-        asked = self.model.question(torch.from_numpy(tokens).long()[None])
-        columns: dict[tuple[str, str], np.ndarray] = {}
-        for layer, weights in enumerate(self.model.attention(asked), start=1):
-            for head, rows in enumerate(weights[0], start=1):
-                columns[f"layer {layer}", f"head {head}"] = rows[-1].cpu().numpy()
-        scores = score_histories(self.model, histories, np.arange(len(histories)))
-        own = scores[:, chosen].cpu().numpy()
-        gain, titles = own[0] - own[1:], [self.titles[token - 1] for token in tokens]
-        if not self.model.config.causal:
-            gain, titles = np.append(gain, np.nan), [*titles, "[MASK]"]
-        columns["gain", self.titles[chosen - 1]] = gain
-        return pd.DataFrame(columns, index=pd.Index(titles, name="title"))
+        wanted = None if item is None else self.catalogue.token(item)
+        return explanation(self.model, self.catalogue, self.tokens(history), wanted)
 
     def tokens(self, history: Iterable[object]) -> np.ndarray:
         """Return the tokens of titles or ids, int32; unknown ones are left out with a warning.

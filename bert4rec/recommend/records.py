@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..evaluation.protocols import Report
+from ..evaluation import Report
 from ..files import write_atomically
 from ..training.checkpoint import RECORD, Run
 
@@ -25,7 +25,7 @@ def write_record(run: Run, report: Report, data: Mapping[str, object], seconds: 
         data: where the log came from, how it was read, and its digest.
         seconds: of everything, reading and evaluation included.
     """
-    assert run.output is not None
+    assert run.target.output is not None
     record = {
         "report": report.to_dict(),
         "seed": run.config.seed,
@@ -38,7 +38,7 @@ def write_record(run: Run, report: Report, data: Mapping[str, object], seconds: 
         "seconds": {"training": run.history.seconds, "total": seconds},
         "versions": versions(run.model.device),
     }
-    write_atomically(run.output / RECORD, json.dumps(record, indent=2).encode())
+    write_atomically(run.target.output / RECORD, json.dumps(record, indent=2).encode())
 
 
 def versions(device: torch.device) -> dict[str, str]:
