@@ -31,8 +31,7 @@ def peak_memory_mb() -> float:
 def stepper(model, train, config):
     """Return a function of inputs and labels that takes the steps that bert4rec's `train` takes."""
     from bert4rec import devices
-    from bert4rec.training.loop import loss_and_optimizers
-    from bert4rec.training.optimizers import clip_gradients
+    from bert4rec.training.optimizers import clip_gradients, loss_and_optimizers
 
     loss_of, optimizers = loss_and_optimizers(model, train, config, steps=10_000)
     numbers = itertools.count(1)

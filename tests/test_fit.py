@@ -103,7 +103,7 @@ def test_an_old_model_stays_whole_until_the_new_one_is(log, names, tmp_path, mon
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochz": 3}, r"no option or setting 'epochz'.* Did you mean 'epochs'"),
+        ({"epochz": 3}, r"no option 'epochz'.* Did you mean 'epochs'"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"hidden_size": 15}, "cannot be shared by num_heads"),
         ({"preset": "tutoral"}, "Did you mean 'tutorial'"),

@@ -30,8 +30,7 @@ from bert4rec import (
 )
 from bert4rec.model.losses import GBCE, SampledSoftmax
 from bert4rec.training.checkpoint import Checkpoint
-from bert4rec.training.loop import loss_and_optimizers
-from bert4rec.training.optimizers import Optimizers, clip_gradients
+from bert4rec.training.optimizers import Optimizers, clip_gradients, loss_and_optimizers
 
 FAST = TrainingConfig(epochs=4, batch_size=16, learning_rate=3e-3, device="cpu")
 SAMPLED = dataclasses.replace(FAST, loss="sampled-softmax", num_negatives=16)
