@@ -341,3 +341,13 @@ def test_one_column_for_two_roles():
         Sequences.from_interactions(log, time="item")
     with pytest.raises(InputError, match="min_item_count must be a whole number"):
         Sequences.from_interactions(log, min_item_count="5")
+
+
+@pytest.mark.parametrize("header", ['"\t"', ",,", '"",""', " , "])
+def test_a_header_without_names(tmp_path, header):
+    path = tmp_path / "log.csv"
+    path.write_text(f"{header}\n1,2\n", encoding="utf-8")
+    with pytest.raises(InputError):
+        Sequences.from_file(path)
+    with pytest.raises(InputError):
+        build_sequences(path, tmp_path / "out")

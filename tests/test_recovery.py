@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -253,3 +254,23 @@ def test_an_error_in_training_leaves_the_best_weights_in_the_model(
     best = BERT4Rec.load(tmp_path)
     for one, two in zip(model.parameters(), best.parameters(), strict=True):
         assert torch.equal(one, two)
+
+
+def test_a_folder_of_the_first_version_loads_and_its_training_goes_on(tmp_path):
+    """Written before the module had rooms, by a training that was killed after two epochs."""
+    folder = tmp_path / "model"
+    shutil.copytree(Path(__file__).parent / "first_version", folder)
+    old = Recommender.load(folder)
+    assert old.model.config.num_segments == 3
+    assert old.recommend([101, 102], k=3)["item"].is_unique
+    settings = {
+        "hidden_size": 8, "num_heads": 2, "max_len": 8, "batch_size": 16, "epochs": 3,
+        "min_user_count": 1, "min_item_count": 1, "device": "cpu", "progress": False,
+        "num_segments": 3, "muon_learning_rate": 0.01, "start_at_neighbours": 2,
+    }  # fmt: skip
+    whole = Recommender.fit(make_log(), **settings)
+    gone_on = Recommender.fit(make_log(), output=folder, resume=True, **settings)
+    assert [row["epoch"] for row in gone_on.history.epochs] == [1, 2, 3]
+    for row, other in zip(gone_on.history.epochs, whole.history.epochs, strict=True):
+        assert row["loss"] == pytest.approx(other["loss"], rel=1e-4)
+    assert gone_on.history.best_score == pytest.approx(whole.history.best_score, abs=1e-3)

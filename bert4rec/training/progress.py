@@ -1,0 +1,180 @@
+"""Progress of a training run: a bar in a terminal, a line per epoch elsewhere, TensorBoard."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..data import PAD
+from ..errors import note
+from ..evaluation.metrics import DECIDING
+from ..files import make_folder
+from .settings import TrainingConfig
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+    from tqdm import tqdm
+
+EVERY = 20  # steps between readings of the loss: each one waits for the GPU
+VALIDATED = (DECIDING, "HR@10")  # of a validation
+
+
+def new_run_folder(parent: str | Path) -> Path:
+    """Make and return the first of run-1, run-2, … that is not there yet.
+
+    TensorBoard takes a folder for one run: events of two in one folder would be mixed up.
+    """
+    make_folder(Path(parent))
+    number = 1
+    while True:
+        try:
+            (Path(parent) / f"run-{number}").mkdir(parents=True)
+            return Path(parent) / f"run-{number}"
+        except FileExistsError:
+            number += 1
+
+
+class Reporter:
+    """Shows steps and epochs while it is open.
+
+    Args:
+        epochs, batches: how many epochs there are, and steps in each.
+        done: epochs that were trained before (by a run that is resumed).
+        log_dir: the run's folder for TensorBoard's event files, or None.
+        show: print to the screen at all.
+    """
+
+    def __init__(
+        self, epochs: int, batches: int, done: int, log_dir: str | Path | None, show: bool
+    ):
+        self.epochs, self.batches, self.done, self.show = epochs, batches, done, show
+        self.log_dir = log_dir
+        self.writer: SummaryWriter | None = None
+        self.bar: tqdm | None = None
+        self.tokens: int | torch.Tensor = 0
+        self.since = 0.0
+
+    def __enter__(self) -> Reporter:
+        first_step = self.done * self.batches
+        if self.log_dir is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            # purge_step: what a stopped run logged after its checkpoint is not shown twice
+            try:
+                self.writer = SummaryWriter(str(self.log_dir), purge_step=first_step + 1)
+            except OSError as error:
+                self._without_log(error)
+        if self.show and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            total = self.epochs * self.batches
+            self.bar = tqdm(total=total, initial=first_step, unit="step", dynamic_ncols=True)
+        self._restart_clock()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        self._log(lambda writer: writer.close())
+
+    def step(self, step: int, rate: float, loss: torch.Tensor, inputs: torch.Tensor) -> None:
+        """Report one step of training: its number, learning rate, loss and inputs."""
+        if self.bar is None and self.writer is None:
+            return
+        self.tokens = self.tokens + (inputs != PAD).sum()
+        if step % EVERY == 0:
+            speed = int(self.tokens) / max(time.perf_counter() - self.since, 1e-9)
+            self._restart_clock()
+            if self.bar is not None:
+                text = f"loss {float(loss):.3f}, rate {rate:.1e}, {speed:,.0f} tokens/s"
+                self.bar.set_postfix_str(text, refresh=False)
+            values = {"loss": float(loss), "learning_rate": rate, "tokens_per_second": speed}
+            self._scalars({f"train/{name}": value for name, value in values.items()}, step)
+        if self.bar is not None:
+            self.bar.update(1)
+
+    def epoch(self, row: dict) -> None:
+        """Report one epoch: a row of `History.epochs`."""
+        metrics = {name: row[name] for name in VALIDATED if name in row}
+        values = {"train/epoch_loss": row["loss"]}
+        values |= {f"validation/{name}": value for name, value in metrics.items()}
+        self._scalars(values, row["step"])
+        self._log(lambda writer: writer.flush())
+        line = f"epoch {row['epoch']:3d}/{self.epochs}  loss {row['loss']:.3f}"
+        if metrics:
+            line += "  validation " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items())
+        line += f"  {row['seconds']:.0f} s"
+        if self.bar is not None:
+            self.bar.write(line, file=sys.stderr)
+        elif self.show:
+            print(line, flush=True)
+        self._restart_clock()  # validation is not part of the training speed
+
+    def _scalars(self, values: dict[str, float], step: int) -> None:
+        def write(writer: SummaryWriter) -> None:
+            for name, value in values.items():
+                writer.add_scalar(name, value, step)
+
+        self._log(write)
+
+    def _log(self, write: Callable[[SummaryWriter], object]) -> None:
+        """Write to TensorBoard's files, if there are any; a full disk must not end a training."""
+        if self.writer is None:
+            return
+        try:
+            write(self.writer)
+        except OSError as error:
+            self._without_log(error)
+
+    def _without_log(self, error: OSError) -> None:
+        self.writer = None
+        note(f"{self.log_dir} cannot be written ({error}); training goes on without it.")
+
+    def _restart_clock(self) -> None:
+        self.tokens = 0
+        self.since = time.perf_counter()
+
+
+class FiniteCheck:
+    """Ends a training whose loss or gradient is no number any more.
+
+    On a CPU that is seen in the step itself. A GPU is asked every EVERY steps and at the end of an
+    epoch only, as it would stand still for each answer; it notes the first such step by itself.
+
+    Args:
+        config: its settings are named in the message.
+        device: where the losses are.
+    """
+
+    def __init__(self, config: TrainingConfig, device: torch.device):
+        self.config, self.every = config, 1 if device.type == "cpu" else EVERY
+        self.first = torch.zeros(4, device=device)  # step, rate, loss, norm; step 0 stands for none
+
+    def check(self, step: int, rate: float, loss: torch.Tensor, norm: torch.Tensor) -> None:
+        """Look at a step, before it is taken.
+
+        Raises:
+            FloatingPointError: the loss or the norm of the gradient is not finite.
+        """
+        number, share = (torch.full_like(loss, value) for value in (step, rate))
+        here = torch.stack([number, share, loss, norm.to(loss)])
+        wrong = ~here.isfinite().all() & (self.first[0] == 0)
+        self.first = torch.where(wrong, here, self.first)
+        if step % self.every == 0:
+            self.read()
+
+    def read(self) -> None:
+        """Raise what `check` does, for all steps so far."""
+        step, rate, loss, norm = self.first.tolist()
+        if step:
+            raise FloatingPointError(
+                f"the loss is {loss:g} and the gradient's norm {norm:g} at step {step:.0f}. "
+                f"Likely causes: a learning rate too high (it is {rate:g}; try a tenth), no "
+                f"warm-up (warmup_share={self.config.warmup_share}), or too low a precision "
+                "(try precision='float32'). The last checkpoint is untouched."
+            )
