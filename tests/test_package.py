@@ -173,6 +173,10 @@ def test_the_other_figures_of_the_results_page_are_the_recorded_ones():
     for row in record("catalogue.json")["results"]:
         cells = f"| {row['loss']} | {row['items']:,} | {row['seconds']:.2f} | "
         assert cells + f"{row['peak_memory_mb']:,.0f} |" in page
+    for row in record("cross-entropy.json")["results"]:
+        cells = f"| {row['answers']:,} | {row['hidden_size']} | {row['tokens']:,} | "
+        assert cells + " | ".join(f"{1000 * v:.0f}" for v in row["seconds"].values()) in page
+        assert min(row["seconds"], key=row["seconds"].get) == "bert4rec"
     for metric, gap in record("ml-1m-objectives.json")["differences"]["BERT4Rec - SASRec"].items():
         text = f"{metric} {gap['difference']:+.4f} ± {gap['standard_error']:.4f}"
         assert text in page
