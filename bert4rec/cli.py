@@ -117,11 +117,7 @@ class DataOptions(Reading):
         self, interactions: pd.DataFrame, vocabulary: Vocabulary | None = None
     ) -> Sequences:
         """Build the sequences of a log, of the items of a vocabulary if one is given."""
-        return Sequences.from_interactions(interactions, vocabulary=vocabulary, **self.reading())
-
-    def reading(self) -> dict[str, Any]:
-        """The options that are fields of `Reading`, by name."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(Reading)}
+        return Sequences.from_interactions(interactions, vocabulary=vocabulary, **self.arguments())
 
 
 @dataclass(frozen=True)
@@ -141,12 +137,13 @@ class Train:
     """Go on from the checkpoint in the output folder."""
     overwrite: bool = False
     """Replace the model in the output folder."""
+    blend: bool = True
+    """Mix item transitions into the scores, by a weight that is chosen on the validation."""
     json: bool = False
     """Print the report as JSON, and nothing else to standard output."""
 
     def run(self) -> None:
-        shape = asdict(self.model)
-        del shape["num_items"]
+        shape = {k: v for k, v in asdict(self.model).items() if k != "num_items"}
         preset = Preset("as named here", shape, TrainingConfig(**asdict(self.training)))
         preset.model_config(1)  # a bad value is said before anything is read
         interactions, movies = self.data.read()
@@ -155,11 +152,13 @@ class Train:
                 interactions,
                 movies,
                 preset,
-                **self.data.reading(),
+                **self.data.arguments(),
+                seen=self.data.seen,
                 output=self.output,
                 log_dir=self.log_dir / self.output.name,
                 resume=self.resume,
                 overwrite=self.overwrite,
+                blend=self.blend,
                 data=self.data.record(),
             )
         if distributed.rank() > 0:
@@ -215,7 +214,7 @@ class Evaluate:
             sequences = dataclasses.replace(sequences, vocabulary=vocabulary)
         elif sequences.vocabulary != vocabulary:
             sequences = options.sequences(interactions, vocabulary)
-        holdout = getattr(sequences.leave_one_out(), self.split)
+        holdout = getattr(sequences.leave_one_out().with_seen(recommender.seen), self.split)
         keep_freed_memory()
         report = recommender.evaluate(holdout, self.protocol, self.others(recommender))
         if self.ranks is not None:
@@ -223,10 +222,11 @@ class Evaluate:
             table.insert(0, "user", holdout.histories.users)
             content = table.to_csv(index=False, float_format="%g")
             write_atomically(self.ranks, content.encode())
-        mine, *others = list(report.models)[: 1 + len(self.beside)]
+        mine = next(iter(report.models))  # what the folder recommends by
+        others = set(report.models) - {mine, "item transitions", "popularity"}
         gaps = {
             f"{mine} - {other}": {m: report.difference(mine, other, m) for m in VALIDATED}
-            for other in others
+            for other in sorted(others)
         }
         print_report(report, self.json, gaps)
 
@@ -262,8 +262,7 @@ class Recommend:
     def run(self) -> None:
         table = Recommender.load(self.model).recommend(self.history, self.k)
         if self.json:
-            print(table.reset_index().to_json(orient="records", force_ascii=False))
-            return
+            return print(table.reset_index().to_json(orient="records", force_ascii=False))
         print("after " + " · ".join(self.history))
         for row in table.itertuples():
             print(f"{row.Index:3d}  {row.title}  ({row.score:.2f})")
@@ -285,11 +284,10 @@ class Download:
 def main(args: list[str] | None = None) -> int:
     """Run the command line.
 
-    Returns: the exit status: 0; 2 for bad input; 130 where Ctrl-C left nothing done.
-    """
+    Returns: the exit status: 0; 2 for bad input; 130 where Ctrl-C left nothing done."""
     args = sys.argv[1:] if args is None else list(args)
-    for stream in (sys.stdout, sys.stderr):  # a terminal may lack some letters of a title
-        if isinstance(stream, io.TextIOWrapper):
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack some letters of a title
             stream.reconfigure(errors="backslashreplace")
     if args == ["--version"]:
         print(f"bert4rec {__version__}")

@@ -15,7 +15,9 @@ from .errors import InputError, did_you_mean
 
 SHIPPED = Path(__file__).resolve().parent / "pretrained"
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocabulary.csv"
-TOGETHER = (CONFIG, WEIGHTS, VOCABULARY)  # they describe one model, so they change together
+TRANSITIONS = "transitions.safetensors"
+# they describe one model, so they change together
+TOGETHER = (CONFIG, WEIGHTS, VOCABULARY, TRANSITIONS)
 COMMITTED = ".committed"  # stands in a folder while new files take the places of old ones
 NEW = ".new"
 ABOUT = "bert4rec"  # the entry of a safetensors file that holds our texts and the digest

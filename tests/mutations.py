@@ -140,16 +140,16 @@ MUTATIONS = (
     ),
     Mutation(
         "rank the target against seen items", "evaluation/ranks",
-        "    candidates[rows, torch.from_numpy(seen.tokens).long()] = False\n", "",
+        "        candidates[rows, torch.from_numpy(own.tokens).long()] = False\n", "",
         "evaluation", "08",
     ),
     Mutation(
         "draw negatives that the user has seen", "evaluation/negatives",
-        "            keys[holdout.histories[user]] = -np.inf\n", "", "evaluation", "05",
+        "                keys[holdout.histories[user]] = -np.inf\n", "", "evaluation", "05",
     ),
     Mutation(
         "recommend what is in the history", "recommend/inference",
-        "unseen(found, histories, users) & allowed", "allowed.expand(len(users), -1)",
+        "allowed(found, histories, users, seen) & wanted", "wanted.expand(len(users), -1) & wanted",
         "recommender", "00",
     ),
     Mutation(

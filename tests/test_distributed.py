@@ -163,6 +163,7 @@ def test_a_process_that_dies_ends_the_job_and_one_alone_goes_on(folder):
 # one of the processes is interrupted in its second epoch
 INTERRUPTED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 from bert4rec import cli
 from bert4rec.training.optimizers import Optimizers
 if os.environ["RANK"] == "1":

@@ -50,6 +50,14 @@ MOMENTS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_counts():
+    """Where the tests run in a shell's background, it does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_ctrl_c(monkeypatch, name, call):
     """Send this process the signal of Ctrl-C in the n-th call of a function, and go on with it."""
     done = 0
@@ -98,6 +106,14 @@ def test_an_interrupt_at_any_moment(monkeypatch, tmp_path, sequences, name, call
     train(whole, split, CONFIG_OF_TEST, tmp_path / "whole", progress=False)
     if (tmp_path / CHECKPOINT).exists() and saved:
         assert same(weights(model), weights(whole))
+
+
+def test_an_interrupt_that_the_shell_ignores_is_ignored(monkeypatch, tmp_path, sequences):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    press_ctrl_c(monkeypatch, "bert4rec.training.optimizers.Optimizers.step", 1)
+    model = tiny_model(sequences.num_items)
+    history = train(model, sequences.leave_one_out(), CONFIG_OF_TEST, progress=False)
+    assert history.stopped == "finished"
 
 
 def fit(folder, log, **options):

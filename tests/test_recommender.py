@@ -10,7 +10,7 @@ from helpers import tiny_model
 
 from bert4rec import InputError, Recommender, Sequences, Vocabulary, evaluate
 from bert4rec.data.titles import normalised
-from bert4rec.evaluation.ranks import score_histories, unseen
+from bert4rec.evaluation.ranks import allowed, score_histories
 
 TITLES = {
     1: "Toy Story (1995)",
@@ -47,7 +47,7 @@ def test_what_it_recommends_is_what_evaluation_ranks(sequences):
     recommender = Recommender(model, sequences.vocabulary)
     users = np.arange(len(split.test))
     scores = score_histories(model, split.test.histories, users)
-    scores[~unseen(scores, split.test.histories, users)] = -torch.inf
+    scores[~allowed(scores, split.test.histories, users)] = -torch.inf
     for user in users:
         history = sequences.vocabulary.ids(split.test.histories[user]).tolist()
         table = recommender.recommend(history, k=5)

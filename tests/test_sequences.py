@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert4rec import PAD, InputError, Sequences, Vocabulary
-from bert4rec.data.sequences import left_padded
-from bert4rec.data.sorting import by_user_and_time
+from bert4rec.data.sorting import by_user_and_time, left_padded
 
 
 def frame(*rows, columns=("user", "item", "time")):

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from ..data import IGNORE, PAD, Sequences
-from ..data.sequences import left_padded, tensor_of
+from ..data.sequences import tensor_of
+from ..data.sorting import left_padded
 from ..errors import InputError
 from .masks import check_cloze, choose_masked, hide
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,13 @@ class Reading:
     """Leave out users with fewer interactions, again and again until this and the next hold."""
     min_item_count: int = 5
     """Leave out items with fewer interactions."""
+    seen: str = "exclude"
+    """"exclude": what users have already is neither ranked nor recommended. "include": it is, in
+    logs where people take things again."""
+
+    def arguments(self) -> dict[str, Any]:
+        """What `Sequences.from_interactions` takes of it."""
+        return {f.name: getattr(self, f.name) for f in fields(Reading) if f.name != "seen"}
 
 
 def as_frame(table: object, what: str = "interactions") -> pd.DataFrame:

@@ -32,24 +32,8 @@ def near_counts(sequences: Sequences, reach: int, both_ways: bool = False) -> to
         the earlier one.
     """
     size = sequences.num_items + 2
-    sequences = _some_users(sequences)
-    ends = np.cumsum(sequences.item_counts()) * reach * (1 + both_ways)  # about as many pairs
-    edges = np.searchsorted(ends, np.arange(PAIRS, ends[-1], PAIRS)) + 1
-    edges = np.unique([0, *edges, size])
-    found = []
-    for low, high in itertools.pairwise(edges):
-        pairs, weights = [], []
-        for earlier, later, distance in near_pairs(sequences, reach):
-            for row, column in ((later, earlier), (earlier, later))[: 1 + both_ways]:
-                here = (row >= low) & (row < high)
-                # the pair as one number, its row first
-                pairs.append(row[here] * size + column[here])
-                weights.append(np.full(len(pairs[-1]), 1 / distance, dtype=np.float32))
-        pair, place = np.unique(np.concatenate(pairs), return_inverse=True)
-        count = np.bincount(place, np.concatenate(weights), minlength=len(pair))
-        in_row = np.bincount(pair // size - low, minlength=high - low)
-        found.append((in_row, (pair % size).astype(np.int32), count.astype(np.float32)))
-    in_rows, columns, counts = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    rows = _counted_rows(sequences, reach, ("later", "earlier")[: 1 + both_ways])
+    in_rows, columns, counts = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     with warnings.catch_warnings():  # torch calls its sparse rows beta; products are all we use
         warnings.simplefilter("ignore", UserWarning)
         return torch.sparse_csr_tensor(
@@ -59,6 +43,67 @@ def near_counts(sequences: Sequences, reach: int, both_ways: bool = False) -> to
             (size, size),
             check_invariants=False,
         )
+
+
+def followers(
+    sequences: Sequences, reach: int, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find what follows each item most often, in the counts of `near_counts`.
+
+    Args:
+        sequences: the histories.
+        reach: the largest distance counted.
+        width: how many followers of an item are kept.
+
+    Returns:
+        tokens: (num_items + 2, width) int32, most frequent first, 0 where there are fewer.
+        counts: the same shape, float32: how often each followed.
+        totals: (num_items + 2,) float32: how often anything did, what is not kept included.
+    """
+    tokens = np.zeros((sequences.num_items + 2, width), dtype=np.int32)
+    counts = np.zeros(tokens.shape, dtype=np.float32)
+    totals = np.zeros(len(tokens), dtype=np.float32)
+    first = 0
+    for in_row, column, count in _counted_rows(sequences, reach, ("earlier",)):
+        row = np.repeat(np.arange(first, first + len(in_row)), in_row)
+        order = np.lexsort((column, -count, row))
+        place = np.arange(len(row)) - np.repeat(np.cumsum(in_row) - in_row, in_row)
+        kept = place < width
+        tokens[row[kept], place[kept]] = column[order][kept]
+        counts[row[kept], place[kept]] = count[order][kept]
+        totals[first : first + len(in_row)] = np.bincount(row - first, count, minlength=len(in_row))
+        first += len(in_row)
+    return tokens, counts, totals
+
+
+def _counted_rows(
+    sequences: Sequences, reach: int, rows: tuple[str, ...]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Count pairs of near items, the rows of some items at a time, in order.
+
+    Args:
+        rows: which item of a pair is the row: "later", "earlier", or each once.
+
+    Yields:
+        how many columns each row has; the columns, row after row, ascending; their counts.
+    """
+    size = sequences.num_items + 2
+    sequences = _some_users(sequences)
+    ends = np.cumsum(sequences.item_counts()) * reach * len(rows)  # about as many pairs
+    edges = np.searchsorted(ends, np.arange(PAIRS, ends[-1], PAIRS)) + 1
+    for low, high in itertools.pairwise(np.unique([0, *edges, size])):
+        pairs, weights = [], []
+        for earlier, later, distance in near_pairs(sequences, reach):
+            for which in rows:
+                row, column = (later, earlier) if which == "later" else (earlier, later)
+                here = (row >= low) & (row < high)
+                # the pair as one number, its row first
+                pairs.append(row[here] * size + column[here])
+                weights.append(np.full(len(pairs[-1]), 1 / distance, dtype=np.float32))
+        pair, place = np.unique(np.concatenate(pairs), return_inverse=True)
+        count = np.bincount(place, np.concatenate(weights), minlength=len(pair))
+        in_row = np.bincount(pair // size - low, minlength=high - low)
+        yield in_row, (pair % size).astype(np.int32), count.astype(np.float32)
 
 
 def near_pairs(sequences: Sequences, reach: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:

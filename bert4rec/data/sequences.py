@@ -25,11 +25,19 @@ from ..errors import InputError, note
 from ..files import make_folder, write_atomically
 from .interactions import as_frame, find_columns
 from .readers import read_interactions
-from .sorting import by_user_and_time, check_counts, empty_log, k_core, nothing_left, one_user
+from .sorting import (
+    by_user_and_time,
+    check_counts,
+    empty_log,
+    k_core,
+    left_padded,
+    nothing_left,
+    one_user,
+)
 from .splits import Split, leave_one_out, split_by_time
 from .times import time_values
 from .values import id_codes
-from .vocabulary import PAD, Vocabulary, read_ids, write_ids
+from .vocabulary import Vocabulary, read_ids, write_ids
 
 BLOCK = 10_000_000  # items of a log on disk that are looked at together
 
@@ -279,6 +287,12 @@ class Sequences:
             None if self.times is None else self.times[index],
         )
 
+    def newest(self, users: np.ndarray, length: int) -> torch.Tensor:
+        """(users, length) int64: the newest items of some users, [PAD] in front."""
+        starts = self.offsets[:-1][users]
+        stops = torch.from_numpy(starts + self.lengths[users])
+        return left_padded(tensor_of(self.tokens), torch.from_numpy(starts), stops, length)
+
     def view(self, users: np.ndarray, lengths: np.ndarray) -> Sequences:
         """The same as `select`, over the same tokens; `users` must be in ascending order."""
         starts = self.offsets[:-1][users]
@@ -320,27 +334,6 @@ class Sequences:
             InputError: there are no times, the shares are not in (0, 1), or no user is left.
         """
         return split_by_time(self, validation_share, test_share)
-
-
-def left_padded(
-    tokens: torch.Tensor, starts: torch.Tensor, stops: torch.Tensor, length: int
-) -> torch.Tensor:
-    """Gather the newest `length` items of flat sequences, newest last, [PAD] in front.
-
-    Args:
-        tokens: (num_interactions,) the flat tokens.
-        starts, stops: (batch,) where each sequence begins and ends in them.
-        length: the number of columns.
-
-    Returns:
-        (batch, length) int64 on the device of `tokens`.
-    """
-    if len(tokens) == 0:  # there is nothing to index
-        return torch.full((len(starts), length), PAD, device=tokens.device)
-    back = torch.arange(length, 0, -1, device=tokens.device)  # the newest item is 1 from the end
-    index = stops[:, None] - back
-    inside = index >= starts[:, None]
-    return torch.where(inside, tokens[index.clamp(min=0)], PAD).long()
 
 
 def tensor_of(tokens: np.ndarray) -> torch.Tensor:

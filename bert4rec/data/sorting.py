@@ -1,4 +1,4 @@
-"""What is kept of a log, and in which order."""
+"""What is kept of a log, in which order, and how batches are gathered from it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from ..errors import InputError
 from .times import sort_keys
+from .vocabulary import PAD
 
 
 def by_user_and_time(users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
@@ -85,3 +86,24 @@ def nothing_left(count: int, min_user_count: int, min_item_count: int) -> InputE
         f"nothing is left of {count:,} interactions with min_user_count={min_user_count} and "
         f"min_item_count={min_item_count}; lower them."
     )
+
+
+def left_padded(
+    tokens: torch.Tensor, starts: torch.Tensor, stops: torch.Tensor, length: int
+) -> torch.Tensor:
+    """Gather the newest `length` items of flat sequences, newest last, [PAD] in front.
+
+    Args:
+        tokens: (num_interactions,) the flat tokens.
+        starts, stops: (batch,) where each sequence begins and ends in them.
+        length: the number of columns.
+
+    Returns:
+        (batch, length) int64 on the device of `tokens`.
+    """
+    if len(tokens) == 0:  # there is nothing to index
+        return torch.full((len(starts), length), PAD, device=tokens.device)
+    back = torch.arange(length, 0, -1, device=tokens.device)  # the newest item is 1 from the end
+    index = stops[:, None] - back
+    inside = index >= starts[:, None]
+    return torch.where(inside, tokens[index.clamp(min=0)], PAD).long()

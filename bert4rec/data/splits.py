@@ -23,6 +23,7 @@ class Holdout:
         targets: (num_users,) int32, the token to be ranked.
         train: what the model may learn from (popularity is counted there).
         num_short_users: users with too few items to be split; they are in training only.
+        seen: "exclude" if items of a user's history are no candidates, or "include".
     """
 
     name: str
@@ -30,6 +31,10 @@ class Holdout:
     targets: np.ndarray
     train: Sequences
     num_short_users: int = 0
+    seen: str = "exclude"
+
+    def __post_init__(self):
+        check_seen(self.seen)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -58,12 +63,23 @@ class Split:
     test: Holdout
     name: str
 
+    def with_seen(self, seen: str) -> Split:
+        """The same, with the items of users' histories as candidates ("include") or not."""
+        validation, test = (replace(part, seen=seen) for part in (self.validation, self.test))
+        return replace(self, validation=validation, test=test)
+
     def __repr__(self) -> str:
         return (
             f"Split({self.name}: train {self.train.num_interactions:,} interactions of "
             f"{self.train.num_users:,} users, validation {len(self.validation):,} users, "
             f"test {len(self.test):,} users)"
         )
+
+
+def check_seen(seen: str) -> None:
+    """Raise InputError if it says neither "exclude" nor "include"."""
+    if seen not in ("exclude", "include"):
+        raise InputError(f"seen must be 'exclude' or 'include', not {seen!r}.")
 
 
 def leave_one_out(sequences: Sequences) -> Split:

@@ -28,6 +28,23 @@ class Popularity:
         return self.counts.repeat(len(histories), 1)
 
 
+class OwnPopularity:
+    """Scores an item by how often it stands in the history, then by popularity: what people take
+    again.
+    """
+
+    history_length = 2**31  # all of it
+
+    def __init__(self, train: Sequences):
+        counts = torch.from_numpy(train.item_counts()).double()
+        self.popularity = counts / (counts.sum() + 1)  # below 1: it only breaks ties
+
+    def score(self, histories: torch.Tensor) -> torch.Tensor:
+        """(batch, length) histories to (batch, num_items + 2) scores."""
+        ones = torch.ones(histories.shape, dtype=torch.float64)
+        return self.popularity.repeat(len(histories), 1).scatter_add_(1, histories.cpu(), ones)
+
+
 class ItemTransitions:
     """Scores an item by how often it followed the items of the history.
 

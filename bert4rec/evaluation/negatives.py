@@ -34,7 +34,9 @@ class Negatives:
     def sample(
         cls, holdout: Holdout, by: str = "uniform", count: int = 100, seed: int = 0
     ) -> Negatives:
-        """Draw `count` different negatives for each user, none of the history, nor the target.
+        """Draw `count` different negatives for each user, without the target and the history.
+
+        (The history stays where the holdout includes what was seen.)
 
         Args:
             holdout: the users.
@@ -57,7 +59,8 @@ class Negatives:
         for user in range(len(holdout)):
             # Gumbel noise on log weights: the largest are a weighted draw without replacement.
             keys = log_weights + generator.gumbel(size=len(log_weights))
-            keys[holdout.histories[user]] = -np.inf
+            if holdout.seen == "exclude":
+                keys[holdout.histories[user]] = -np.inf
             keys[holdout.targets[user]] = -np.inf
             available = int(np.isfinite(keys).sum())
             if available < count:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from ..data import Holdout
 from ..errors import InputError
-from .baselines import Popularity
+from .baselines import OwnPopularity, Popularity
 from .metrics import DECIDING
 from .negatives import Negatives, negatives_of
 from .ranks import Ranks, Scorer, rank_targets, scorer_name
@@ -91,6 +91,7 @@ def evaluate(
     holdout: Holdout,
     protocol: str | Negatives = "full",
     batch_size: int = 256,
+    seen: str | None = None,
 ) -> Report:
     """Rank each user's target and report the metrics, with a popularity row beside them.
 
@@ -102,7 +103,9 @@ def evaluate(
         protocol: "full" ranks the target against every item that the user has not seen.
             "uniform-100" and "popular-100" rank it against 100 negatives drawn with seed 0; a
             `Negatives` against those.
-        batch_size: users at a time. It changes no result.
+        seen: "exclude" or "include" the items of a user's history; default as the holdout says.
+            With "include" a row of what each user took most often stands beside the models.
+        batch_size: users at a time. Ranks depend on it by the rounding of scores alone.
 
     Raises:
         InputError: the protocol is not known or does not fit the users, or a model's scores are
@@ -111,11 +114,15 @@ def evaluate(
     """
     if not isinstance(models, Mapping):
         models = {scorer_name(models): models}
+    holdout = holdout if seen is None else replace(holdout, seen=seen)
     negatives = negatives_of(protocol, holdout)
     scorers = {**models}
+    if holdout.seen == "include":
+        scorers.setdefault("own popularity", OwnPopularity(holdout.train))
     scorers.setdefault("popularity", Popularity(holdout.train))
+    left_out = {"exclude": "left out", "include": "included"}[holdout.seen]
     return Report(
-        protocol=negatives.name if negatives else "full ranking, seen items left out",
+        protocol=negatives.name if negatives else f"full ranking, seen items {left_out}",
         num_users=len(holdout),
         num_items=holdout.histories.num_items,
         num_short_users=holdout.num_short_users,

@@ -15,7 +15,6 @@ import torch
 
 from .. import distributed
 from ..data import PAD, Holdout, Sequences
-from ..data.sequences import left_padded, tensor_of
 from ..errors import InputError
 from .metrics import METRICS, values_of
 from .negatives import Negatives
@@ -100,19 +99,16 @@ def rank_targets(
     for users in batches[distributed.rank() :: distributed.count()]:
         scores = score_histories(scorer, holdout.histories, users)
         targets = torch.from_numpy(holdout.targets[users]).long().to(scores.device)[:, None]
-        target_scores = scores.gather(1, targets)
         if negatives is None:
-            candidates = unseen(scores, holdout.histories, users)
-            candidates.scatter_(1, targets, True)  # a target seen before is a candidate still
-            above[users] = (candidates & (scores > target_scores)).sum(dim=1).cpu().numpy()
-            tied[users] = (candidates & (scores == target_scores)).sum(dim=1).cpu().numpy()
+            candidates = candidates_of(scores, holdout, users)
+            above[users], tied[users] = counted(scores, candidates, targets)
             scores[~candidates] = -torch.inf
             best = scores.topk(min(10, holdout.histories.num_items), dim=1).indices
             best = best[candidates.gather(1, best)]  # where there are fewer candidates, others come
             recommended[best.cpu().numpy()] = True
         else:
             drawn = torch.from_numpy(negatives.tokens[users]).long().to(scores.device)
-            others = scores.gather(1, drawn)
+            others, target_scores = scores.gather(1, drawn), scores.gather(1, targets)
             above[users] = (others > target_scores).sum(dim=1).cpu().numpy()
             tied[users] = 1 + (others == target_scores).sum(dim=1).cpu().numpy()
     above, tied, recommended = (
@@ -121,6 +117,22 @@ def rank_targets(
     )
     coverage = None if negatives else float((recommended > 0).sum() / holdout.histories.num_items)
     return Ranks(above, tied, coverage)
+
+
+def counted(
+    scores: torch.Tensor, candidates: torch.Tensor, targets: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many candidates score above each target, and how many the same, itself included."""
+    own = scores.gather(1, targets)
+    above = (candidates & (scores > own)).sum(dim=1)
+    return above.cpu().numpy(), (candidates & (scores == own)).sum(dim=1).cpu().numpy()
+
+
+def candidates_of(scores: torch.Tensor, holdout: Holdout, users: np.ndarray) -> torch.Tensor:
+    """(users, num_items + 2) bool: what each target is ranked against, itself included."""
+    candidates = allowed(scores, holdout.histories, users, holdout.seen)
+    targets = torch.from_numpy(holdout.targets[users]).long()[:, None]
+    return candidates.scatter_(1, targets.to(scores.device), True)  # also if it was seen before
 
 
 def by_length(histories: Sequences, batch_size: int) -> list[np.ndarray]:
@@ -145,14 +157,7 @@ def score_histories(scorer: Scorer, histories: Sequences, users: np.ndarray) -> 
     """
     longest = int(histories.lengths[users].max())
     length = max(1, min(longest, getattr(scorer, "history_length", longest)))
-    starts = histories.offsets[:-1][users]
-    tokens = left_padded(
-        tensor_of(histories.tokens),
-        torch.from_numpy(starts),
-        torch.from_numpy(starts + histories.lengths[users]),
-        length,
-    )
-    given = scorer.score(tokens)
+    given = scorer.score(histories.newest(users, length))
     if isinstance(given, np.ndarray):
         given = torch.from_numpy(given)
     expected = (len(users), histories.num_items + 2)
@@ -172,13 +177,16 @@ def score_histories(scorer: Scorer, histories: Sequences, users: np.ndarray) -> 
     return scores
 
 
-def unseen(scores: torch.Tensor, histories: Sequences, users: np.ndarray) -> torch.Tensor:
-    """(users, num_items + 2) bool: the items that are not in a user's history."""
+def allowed(
+    scores: torch.Tensor, histories: Sequences, users: np.ndarray, seen: str = "exclude"
+) -> torch.Tensor:
+    """(users, num_items + 2) bool: the items, without those of a history if `seen` says so."""
     candidates = torch.ones_like(scores, dtype=torch.bool)
     candidates[:, [PAD, histories.vocabulary.mask_token]] = False
-    seen = histories.select(users)
-    rows = torch.from_numpy(np.repeat(np.arange(len(users)), seen.lengths))
-    candidates[rows, torch.from_numpy(seen.tokens).long()] = False
+    if seen == "exclude":
+        own = histories.select(users)
+        rows = torch.from_numpy(np.repeat(np.arange(len(users)), own.lengths))
+        candidates[rows, torch.from_numpy(own.tokens).long()] = False
     return candidates
 
 

@@ -38,7 +38,7 @@ class BERTEmbeddings(nn.Module):
     """Sum of token, position and (optional) segment embeddings (Sun et al. 2019, section 3.4).
 
     Position 0 is the newest place of a sequence and numbers grow towards the past, so the same
-    history gives the same vectors whatever padding stands in front of it.
+    history gives the same vectors, up to rounding, whatever padding stands in front of it.
     """
 
     undecayed = ("position_embeddings",)  # no weight decay: see training/optimizers.py

@@ -156,7 +156,7 @@ def explanation(table: pd.DataFrame) -> Figure:
         table: of `Recommender.explain`.
     """
     gain = table["gain"]
-    attention = table.drop(columns="gain", level=0)
+    attention = table.drop(columns=["gain", "of which"], level=0, errors="ignore")
     titles = [shortened(title, 40) for title in table.index]
     figure, (left, right) = new_figure(
         1,

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..evaluation import Blend
 from ..files import make_folder, write_atomically
 from ..model import BERT4Rec
 
@@ -19,16 +20,18 @@ from ..model import BERT4Rec
 class Scoring(nn.Module):
     """What `BERT4Rec.score` computes, without its checks: histories in, scores out."""
 
-    def __init__(self, model: BERT4Rec):
+    def __init__(self, model: BERT4Rec, blend: Blend | None = None):
         super().__init__()
-        self.model = model
+        self.model, self.mix = model, None if blend is None else blend.mix
+        self.table = None if blend is None else blend.table
 
     def forward(self, histories: torch.Tensor) -> torch.Tensor:
         """(batch, length) int64, [PAD] in front, to (batch, num_items + 2)."""
-        return self.model.next_scores(histories)
+        scores = self.model.next_scores(histories[:, -self.model.history_length :])
+        return scores if self.mix is None else self.mix(scores, histories)
 
 
-def to_onnx(model: BERT4Rec, path: str | Path) -> None:
+def to_onnx(model: BERT4Rec, path: str | Path, blend: Blend | None = None) -> None:
     """Write the scoring part of a model as an ONNX file.
 
     Its input `histories` is (batch, length) int64: item tokens (row numbers of vocabulary.csv,
@@ -48,7 +51,10 @@ def to_onnx(model: BERT4Rec, path: str | Path) -> None:
         ) from error
     path = Path(path)
     make_folder(path.parent)
-    scoring = Scoring(copy.deepcopy(model).to("cpu")).eval()
+    model = copy.deepcopy(model).to("cpu")
+    if blend is not None:
+        blend = Blend(model, copy.deepcopy(blend.table).to("cpu"), blend.weight)
+    scoring = Scoring(model, blend).eval()
     example = torch.ones(2, min(3, model.history_length), dtype=torch.int64)
     length = torch.export.Dim("length", min=1, max=model.history_length)
     shapes = {"histories": {0: torch.export.Dim("batch"), 1: length}}

@@ -21,7 +21,7 @@ from ..data.catalogue import item_titles
 from ..data.interactions import as_frame, find_columns
 from ..data.values import id_codes
 from ..errors import InputError
-from ..evaluation import Report
+from ..evaluation import Blend, Report, TransitionTable, choose_weight
 from ..files import CONFIG, VOCABULARY, stored
 from ..model import BERT4Rec, ModelConfig
 from ..registry import sort_options
@@ -30,7 +30,7 @@ from ..training.checkpoint import RECORD, Run, Target
 from ..training.loop import train_run
 from ..training.warm_start import grown
 from .inference import compare
-from .records import write_record
+from .records import add_blend, write_record
 
 SETTINGS = (ModelConfig, TrainingConfig)
 
@@ -46,6 +46,8 @@ class Job:
         data: what the records say of the log.
         settings: where the next update starts from: those of the first training.
         begun: when it was begun, by `perf_counter`.
+        transitions: earlier counts, which the log's own are merged with.
+        blend: the model with the transitions, if it was asked for.
         report: what was reached on the test, where a folder was named.
     """
 
@@ -55,6 +57,8 @@ class Job:
     data: dict[str, object]
     settings: TrainingConfig
     begun: float
+    transitions: TransitionTable | None = None
+    blend: Blend | None = None
     report: Report | None = None
 
     @property
@@ -72,21 +76,48 @@ class Job:
         run, folder = self.run, self.run.target.output
         if folder is not None:
             run.files = {VOCABULARY: self.catalogue.to_csv()}
-            run.extra = {"data": self.data, "training": asdict(self.settings)}
+            run.extra = {
+                "data": self.data,
+                "training": asdict(self.settings),
+                "seen": run.split.test.seen,
+            }
         train_run(run)
         if not run.history.best_epoch:
             raise KeyboardInterrupt(_nothing_trained(run))
-        if folder is None:
-            return
         try:
-            self.report = compare(run.model, run.split.test)
+            weights = self._mix()
+            if folder is None:
+                return
+            self.report = compare(run.model, run.split.test, blend=self.blend)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"the model is saved in {folder}, but was not evaluated: there is no {RECORD}."
             ) from None
         if distributed.rank() == 0:
             data = {**self.data, "sha256": self.sequences.digest()}
-            write_record(run, self.report, data, perf_counter() - self.begun)
+            seconds = perf_counter() - self.begun
+            write_record(run, self.report, data, seconds, weights)
+
+    def _mix(self) -> dict[float, float]:
+        """Choose the weight of the blend; returns the validation's metric by weight."""
+        run = self.run
+        if not run.target.blend:
+            return {}
+        table = TransitionTable.count(run.split.train)
+        table = table if self.transitions is None else self.transitions.merged(table)
+        validation, metric = run.split.validation, run.config.metric
+        table = table.to(run.model.device)
+        self.blend, found = choose_weight(run.model, table, validation, metric)
+        if run.target.progress and distributed.rank() == 0:
+            weight = self.blend.weight
+            print(
+                f"blend: {weight:.2f} of item transitions, validation {metric} {found[weight]:.4f} "
+                f"(the network alone {found[0.0]:.4f}, they alone {found[1.0]:.4f})",
+                flush=True,
+            )
+        if run.target.output is not None and distributed.rank() == 0:
+            add_blend(run.target.output, self.blend)
+        return found
 
 
 def fit(
@@ -107,8 +138,8 @@ def fit(
             "(--overwrite) replaces it, or choose another folder."
         )
     frame = as_frame(interactions)
-    sequences = Sequences.from_interactions(frame, **asdict(reading))
-    split = sequences.leave_one_out()
+    sequences = Sequences.from_interactions(frame, **reading.arguments())
+    split = sequences.leave_one_out().with_seen(reading.seen)
     distributed.start(preset.training.device)
     if target.progress and distributed.rank() == 0:
         print(sequences, flush=True)
@@ -125,6 +156,7 @@ def fit(
 
 def update(
     model: BERT4Rec,
+    transitions: TransitionTable | None,
     catalogue: Catalogue,
     training: TrainingConfig,
     interactions: object,
@@ -156,9 +188,9 @@ def update(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # rare new items are left out, as was asked for
         sequences = Sequences.from_interactions(
-            frame, vocabulary=vocabulary, **(asdict(reading) | {"min_item_count": 1})
+            frame, vocabulary=vocabulary, **(reading.arguments() | {"min_item_count": 1})
         )
-    split = sequences.leave_one_out()
+    split = sequences.leave_one_out().with_seen(reading.seen)
     counts, known = split.train.item_counts(), catalogue.vocabulary.num_items
     if catalogue.counts is not None:
         # whole histories come again: to add them up would count them twice
@@ -168,7 +200,8 @@ def update(
     table = pd.DataFrame({"item": vocabulary.items, "title": titles})
     run = Run(grown(model, split.train), split, config, target)
     data: dict[str, object] = {"updated": True, **target.data}
-    return Job(run, Catalogue(vocabulary, table, counts), sequences, data, training, begun)
+    items_known = Catalogue(vocabulary, table, counts)
+    return Job(run, items_known, sequences, data, training, begun, transitions)
 
 
 def _with_new_items(known: Vocabulary, frame: pd.DataFrame, reading: Reading) -> Vocabulary:

@@ -10,8 +10,8 @@ import torch
 
 from ..data import PAD, Catalogue, Holdout, Sequences, Vocabulary
 from ..errors import InputError, note
-from ..evaluation import ItemTransitions, Negatives, Report, Scorer, evaluate
-from ..evaluation.ranks import by_length, score_histories, unseen
+from ..evaluation import Blend, ItemTransitions, Negatives, Report, Scorer, evaluate
+from ..evaluation.ranks import allowed, by_length, score_histories
 from ..model import BERT4Rec
 
 BATCH = 128  # histories at a time: what is computed for them stays in a processor's cache
@@ -87,7 +87,12 @@ def note_empty(catalogue: Catalogue, histories: Sequences) -> None:
 
 
 def best_items(
-    model: BERT4Rec, catalogue: Catalogue, histories: Sequences, k: int, allowed: torch.Tensor
+    scorer: Scorer,
+    catalogue: Catalogue,
+    histories: Sequences,
+    k: int,
+    wanted: torch.Tensor,
+    seen: str = "exclude",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the best next items of each history, none of which is in it.
 
@@ -97,7 +102,8 @@ def best_items(
     Args:
         histories: tokens.
         k: how many.
-        allowed: (num_items + 2,) bool, the tokens to choose from.
+        wanted: (num_items + 2,) bool, the tokens to choose from.
+        seen: "exclude" or "include" the items of the history.
 
     Returns:
         Their tokens and their scores, (histories, k) or narrower where the catalogue is smaller;
@@ -106,17 +112,16 @@ def best_items(
     Raises:
         FloatingPointError: a score is not a number.
     """
-    k = min(k, len(allowed))
+    k = min(k, len(wanted))
     tokens = np.zeros((len(histories), k), dtype=np.int64)
     scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
-    allowed = allowed.to(model.device)
     for users in by_length(histories, BATCH):
-        found = score_histories(model, histories, users)
+        found = score_histories(scorer, histories, users)
         empty = histories.lengths[users] == 0
         if empty.any() and catalogue.counts is not None:
             share = torch.from_numpy((catalogue.counts + 0.5) / catalogue.counts.sum())
             found[torch.from_numpy(empty)] = share.log().to(found)
-        found[~(unseen(found, histories, users) & allowed)] = -torch.inf
+        found[~(allowed(found, histories, users, seen) & wanted.to(found.device))] = -torch.inf
         top = found.topk(k, dim=1)
         tokens[users], scores[users] = top.indices.cpu().numpy(), top.values.cpu().numpy()
     return tokens, scores
@@ -146,15 +151,21 @@ def compare(
     holdout: Holdout,
     protocol: str | Negatives = "full",
     beside: Mapping[str, Scorer] | None = None,
+    blend: Blend | None = None,
 ) -> Report:
-    """Rank the held-out items with a model, others, item transitions and popularity."""
-    models: dict[str, Scorer] = {model.name: model, **(beside or {})}
+    """Rank the held-out items with a blend, its model, others, item transitions and popularity."""
+    models: dict[str, Scorer] = {} if blend is None else {blend.name: blend}
+    models |= {model.name: model, **(beside or {})}
     models["item transitions"] = ItemTransitions(holdout.train)
     return evaluate(models, holdout, protocol)
 
 
 def explanation(
-    model: BERT4Rec, catalogue: Catalogue, tokens: np.ndarray, item: int | None = None
+    model: BERT4Rec,
+    catalogue: Catalogue,
+    tokens: np.ndarray,
+    item: int | None = None,
+    blend: Blend | None = None,
 ) -> pd.DataFrame:
     """What `Recommender.explain` gives, for the tokens of a history and of an item."""
     tokens = tokens[-model.history_length :]
@@ -164,18 +175,26 @@ def explanation(
     histories = flat_histories(catalogue.vocabulary, [tokens, *without])
     if item is None:
         first, everything = histories.select(np.array([0])), allowed_tokens(catalogue)
-        item = int(best_items(model, catalogue, first, 1, everything)[0][0, 0])
+        item = int(best_items(blend or model, catalogue, first, 1, everything)[0][0, 0])
     asked = model.question(torch.from_numpy(tokens).long()[None])
     columns: dict[tuple[str, str], np.ndarray] = {}
     for layer, weights in enumerate(model.attention(asked), start=1):
         for head, rows in enumerate(weights[0], start=1):
             columns[f"layer {layer}", f"head {head}"] = rows[-1].cpu().numpy()
-    scores = score_histories(model, histories, np.arange(len(histories)))
-    own = scores[:, item].cpu().numpy()
-    gain, titles = own[0] - own[1:], [catalogue.titles[token - 1] for token in tokens]
-    if not model.config.causal:
-        gain, titles = np.append(gain, np.nan), [*titles, "[MASK]"]
-    columns["gain", catalogue.titles[item - 1]] = gain
+    everyone, titles = np.arange(len(histories)), [catalogue.titles[token - 1] for token in tokens]
+    scores = score_histories(model, histories, everyone)
+    parts = {("gain", catalogue.titles[item - 1]): scores}
+    if blend is not None:
+        newest = histories.newest(everyone, blend.history_length).to(scores.device)
+        shares = blend.parts(scores, newest)
+        attention, counting = ((1 - blend.weight) * shares[0], blend.weight * shares[1])
+        parts["gain", catalogue.titles[item - 1]] = attention + counting
+        parts |= {("of which", "attention"): attention, ("of which", "counting"): counting}
+    end = [] if model.config.causal else [np.nan]
+    for name, part in parts.items():
+        own = part[:, item].cpu().numpy()
+        columns[name] = np.append(own[0] - own[1:], end)
+    titles += [] if model.config.causal else ["[MASK]"]
     return pd.DataFrame(columns, index=pd.Index(titles, name="title"))
 
 

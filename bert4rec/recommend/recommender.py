@@ -7,7 +7,7 @@ and metrics.json, if the model was evaluated.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ import pandas as pd
 import torch
 
 from ..data import Catalogue, Holdout, Sequences, Split, Vocabulary
+from ..data.splits import check_seen
 from ..errors import InputError
-from ..evaluation import Negatives, Report, Scorer
-from ..files import CONFIG, VOCABULARY, model_folder, read_config, stored
+from ..evaluation import Blend, Negatives, Report, Scorer
+from ..files import TRANSITIONS, VOCABULARY, model_folder, read_config, stored
 from ..model import BERT4Rec
 from ..training import History, Preset, TrainingConfig
-from . import fitting
+from . import export, fitting
 from .inference import (
     allowed_tokens,
     best_items,
@@ -32,6 +33,7 @@ from .inference import (
     note_empty,
     read_histories,
 )
+from .records import blend_entry, packed, read_blend, training_of
 
 
 class Recommender:
@@ -59,19 +61,24 @@ class Recommender:
         counts: np.ndarray | None = None,
     ):
         self._take(model, Catalogue(vocabulary, items, counts))
-        self.training = TrainingConfig()
+        self.training, self.seen = TrainingConfig(), "exclude"
         self.sequences: Sequences | None = None
         self.split: Split | None = None
         self.history: History | None = None
         self.report: Report | None = None
 
-    def _take(self, model: BERT4Rec, catalogue: Catalogue) -> None:
+    def _take(self, model: BERT4Rec, catalogue: Catalogue, blend: Blend | None = None) -> None:
         if model.config.num_items != catalogue.vocabulary.num_items:
             raise InputError(
                 f"the model knows {model.config.num_items:,} items, the vocabulary "
                 f"{catalogue.vocabulary.num_items:,}; they must come from the same data."
             )
-        self.model, self.catalogue = model.eval(), catalogue
+        self.model, self.catalogue, self.blend = model.eval(), catalogue, blend
+
+    @property
+    def scorer(self) -> Scorer:
+        """What `recommend` ranks by: the blend, or the model where there is none."""
+        return self.blend or self.model
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -85,16 +92,15 @@ class Recommender:
     def __repr__(self) -> str:
         return f"Recommender({self.vocabulary.num_items:,} items, on {self.model.device})"
 
-    # ------------------------------------------------------------------ asking
-
     def recommend(
         self,
         history: Iterable,
         k: int = 10,
         exclude: Iterable[object] = (),
         only: Iterable[object] | None = None,
+        seen: str | None = None,
     ) -> pd.DataFrame:
-        """Recommend the k best next items, best first, none of which is in the history.
+        """Recommend the k best next items, best first; by default none that is in the history.
 
         The scores are the ones that `evaluate` ranks by: the model's logits at a [MASK] after the
         newest items of the history. An empty history is answered with the items that are most
@@ -108,6 +114,7 @@ class Recommender:
             k: how many; fewer are returned where there are fewer.
             exclude: titles or ids that must not be recommended.
             only: titles or ids to choose from; None stands for all.
+            seen: "exclude" or "include" the items of the history; default as it was trained.
 
         Returns:
             A DataFrame with columns item, title and score, by rank, from 1; for many histories by
@@ -118,10 +125,12 @@ class Recommender:
         """
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise InputError(f"k must be at least 1, a whole number, not {k!r}.")
+        seen = self.seen if seen is None else seen
+        check_seen(seen)
         histories, many = read_histories(self.catalogue, history)
         allowed = allowed_tokens(self.catalogue, exclude, only)
         note_empty(self.catalogue, histories)
-        best, scores = best_items(self.model, self.catalogue, histories, k, allowed)
+        best, scores = best_items(self.scorer, self.catalogue, histories, k, allowed, seen)
         found = scores > -np.inf
         columns = {**self.catalogue.table(best[found]), "score": scores[found]}
         rank = np.broadcast_to(np.arange(1, best.shape[1] + 1), best.shape)[found]
@@ -166,13 +175,14 @@ class Recommender:
             A DataFrame with a row for each of the newest items that the model sees, oldest first,
             and one for [MASK], the question. Columns: title; ("layer 1", "head 1"), …: the
             attention that [MASK] pays to the row, which adds up to 1; and "gain": the item's score
-            less what it is when the row is left out of the history.
+            less what it is when the row is left out of the history. Of a blend that is the sum of
+            ("of which", "attention") and ("of which", "counting").
 
         Raises:
             InputError: as in `recommend`; or nothing is left of the history.
         """
         wanted = None if item is None else self.catalogue.token(item)
-        return explanation(self.model, self.catalogue, self.tokens(history), wanted)
+        return explanation(self.model, self.catalogue, self.tokens(history), wanted, self.blend)
 
     def tokens(self, history: Iterable[object]) -> np.ndarray:
         """Return the tokens of titles or ids, int32; unknown ones are left out with a warning.
@@ -208,9 +218,7 @@ class Recommender:
                 "the split is of another vocabulary than the model. Build it with "
                 "Sequences.from_interactions(…, vocabulary=recommender.vocabulary)."
             )
-        return compare(self.model, holdout, protocol, beside)
-
-    # ------------------------------------------------------------------ training
+        return compare(self.model, holdout, protocol, beside, self.blend)
 
     @classmethod
     def fit(
@@ -244,7 +252,7 @@ class Recommender:
         job = fitting.fit(interactions, items, preset, options)
         job.do()
         self = cls.__new__(cls)
-        self.training = job.run.config
+        self.training, self.seen = job.run.config, job.run.split.test.seen
         self._keep(job)
         return self
 
@@ -276,8 +284,15 @@ class Recommender:
             Whatever is raised, this recommender is what it was, or, if a better model was saved
             before that, what is in `output`.
         """
+        transitions = None if self.blend is None else self.blend.table
         job = fitting.update(
-            self.model, self.catalogue, self.training, interactions, items, options
+            self.model,
+            transitions,
+            self.catalogue,
+            self.training,
+            interactions,
+            items,
+            {"seen": self.seen, **options},
         )
         try:
             job.do()
@@ -289,11 +304,9 @@ class Recommender:
         return job.run.history
 
     def _keep(self, job: fitting.Job) -> None:
-        self._take(job.run.model, job.catalogue)
+        self._take(job.run.model, job.catalogue, job.blend)
         self.sequences, self.split = job.sequences, job.run.split
         self.history, self.report = job.run.history, job.report
-
-    # ------------------------------------------------------------------ files
 
     def save(self, folder: str | Path, **extra: object) -> None:
         """Write the model and its vocabulary into a folder; a crash leaves all old or all new.
@@ -305,8 +318,12 @@ class Recommender:
         Raises:
             InputError: the folder cannot be written to; what was there is untouched.
         """
-        extra = {"training": asdict(self.training), **extra}
-        self.model.save(folder, {VOCABULARY: self.catalogue.to_csv()}, **extra)
+        extra = {"training": asdict(self.training), "seen": self.seen, **extra}
+        extra |= blend_entry(self.blend)
+        files = {VOCABULARY: self.catalogue.to_csv()}
+        if self.blend is not None:
+            files[TRANSITIONS] = packed(self.blend)
+        self.model.save(folder, files, **extra)
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Recommender:
@@ -322,27 +339,13 @@ class Recommender:
         """
         folder = model_folder(folder)
         self = cls.__new__(cls)
-        self._take(BERT4Rec.load(folder, device), Catalogue.read(stored(folder, VOCABULARY)))
+        model, catalogue = BERT4Rec.load(folder, device), Catalogue.read(stored(folder, VOCABULARY))
+        self._take(model, catalogue, read_blend(folder, model))
         self.sequences = self.split = self.history = self.report = None
-        self.training = _training_of(read_config(folder))
+        config = read_config(folder)
+        self.training, self.seen = training_of(config), str(config.get("seen", "exclude"))
         return self
 
     def to_onnx(self, path: str | Path) -> None:
         """Write the scoring part as an ONNX model; see `export.to_onnx`."""
-        from .export import to_onnx
-
-        to_onnx(self.model, path)
-
-
-def _training_of(config: dict) -> TrainingConfig:
-    """The training settings that a folder tells, or the default ones where it tells none."""
-    stored_config = config.get("training")
-    if not isinstance(stored_config, dict):
-        return TrainingConfig()
-    known = {f.name for f in fields(TrainingConfig)}
-    try:
-        return TrainingConfig(**{k: v for k, v in stored_config.items() if k in known})
-    except TypeError as error:
-        raise InputError(
-            f"{CONFIG} is damaged: its training settings are wrong: {error}"
-        ) from error
+        export.to_onnx(self.model, path, self.blend)
