@@ -21,7 +21,7 @@ from .metrics import DECIDING, values_of
 from .ranks import Scorer, by_length, candidates_of, counted, score_histories, scorer_name
 
 WINDOW, DECAY, HISTORY_LENGTH = 10, 0.7, 20  # those of ItemTransitions
-ENTRIES = 4_000_000  # of the table at most; 64 followers of an item are nearly all that matters
+WIDTH, ENTRIES = 100, 4_000_000  # followers of an item that are kept, and of all items together
 WEIGHTS = tuple(step / 20 for step in range(21))  # 0 is the model alone, 1 counting alone
 
 
@@ -50,7 +50,7 @@ class TransitionTable(nn.Module):
     @classmethod
     def count(cls, train: Sequences, width: int | None = None) -> TransitionTable:
         """Count the transitions of training sequences, at most `width` followers of an item."""
-        width = width or max(4, min(64, ENTRIES // train.num_items))
+        width = width or max(4, min(WIDTH, ENTRIES // train.num_items))
         tokens, counts, totals = followers(train, WINDOW, min(width, train.num_items))
         shares = counts / np.maximum(totals, 1e-12)[:, None]
         return cls(*map(torch.from_numpy, (tokens, shares, totals)))
@@ -60,7 +60,7 @@ class TransitionTable(nn.Module):
         newest = histories[:, -HISTORY_LENGTH:]  # (batch, newest)
         steps_back = torch.arange(newest.shape[1], device=newest.device).flip(0)
         votes = self.shares[newest] * (DECAY**steps_back)[:, None]  # (batch, newest, width)
-        found = votes.new_zeros(len(newest), len(self.totals))
+        found = votes.new_zeros(newest.shape[0], self.totals.shape[0])
         found = found.scatter_add(1, self.tokens[newest].long().flatten(1), votes.flatten(1))
         return found / found.sum(dim=1, keepdim=True).clamp(min=1e-12)
 

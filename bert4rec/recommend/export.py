@@ -35,7 +35,8 @@ def to_onnx(model: BERT4Rec, path: str | Path, blend: Blend | None = None) -> No
     """Write the scoring part of a model as an ONNX file.
 
     Its input `histories` is (batch, length) int64: item tokens (row numbers of vocabulary.csv,
-    counted from 1), newest last, 0 in front, at most max_len - 1 of them. Its output `scores` is
+    counted from 1), newest last, 0 in front, at most max_len - 1 of them (20 if that is less and
+    there is a blend). Its output `scores` is
     (batch, num_items + 2) float32 by token, -inf for [PAD] and [MASK], as `BERT4Rec.score` gives.
     Leaving out what a user has seen is up to the caller.
 
@@ -55,8 +56,9 @@ def to_onnx(model: BERT4Rec, path: str | Path, blend: Blend | None = None) -> No
     if blend is not None:
         blend = Blend(model, copy.deepcopy(blend.table).to("cpu"), blend.weight)
     scoring = Scoring(model, blend).eval()
-    example = torch.ones(2, min(3, model.history_length), dtype=torch.int64)
-    length = torch.export.Dim("length", min=1, max=model.history_length)
+    longest = model.history_length if blend is None else blend.history_length
+    example = torch.ones(2, min(3, longest), dtype=torch.int64)
+    length = torch.export.Dim("length", min=1, max=longest)
     shapes = {"histories": {0: torch.export.Dim("batch"), 1: length}}
     with warnings.catch_warnings():
         # what the exporter says about itself
