@@ -5,7 +5,7 @@
 # make fuzz   read ten thousand generated logs, and as many files, as the oracle does
 # make mutations  put small faults into the module, one at a time: do the tests notice?
 # make benchmark DATA=ml-1m.txt.xz        compare the speed with other implementations
-# make gpu-benchmark DATA=ml-1m.txt.xz    speed on a GPU, and the time to the published quality
+# make gpu-check DATA=ml-1m.txt.xz        everything that is to be known about a GPU, in 8 minutes
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,7 +15,7 @@ READY := $(VENV)/.ready
 # The compared run of the notebooks: one thread and no GPU, so that numbers agree everywhere.
 SAME := OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 
-.PHONY: lab test train book fuzz mutations benchmark gpu-benchmark notebooks lint format lock clean
+.PHONY: lab test train book fuzz mutations benchmark gpu-check notebooks lint format lock clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
@@ -53,8 +53,8 @@ benchmark: $(READY) .venv-peers/.ready .venv-recbole/.ready
 	@touch $@
 
 # Needs nothing but this folder and a Python with torch, numpy and pandas.
-gpu-benchmark:
-	$(PYTHON) benchmarks/gpu.py --data $(DATA) --output results
+gpu-check:
+	$(PYTHON) benchmarks/gpu_check.py --data $(DATA)
 
 # Run all notebooks again, in place. A second run changes nothing that is compared.
 notebooks: $(READY)

@@ -44,6 +44,8 @@ class Setting:
     device: str = "cpu"
     compile: bool = False
     """Ours only: torch.compile."""
+    precision: str = "auto"
+    """Ours only."""
 
     @property
     def heads(self) -> int:
@@ -115,7 +117,7 @@ def run_ours(setting: Setting, meter: Meter) -> dict:
     flops = answers = 0
     for epoch in itertools.count(1):
         for inputs, labels in batches.epoch(epoch):
-            step(inputs, labels, "auto")
+            step(inputs, labels, setting.precision)
             if meter.step >= setting.warmup:
                 flops += needed_by_step(config, inputs, labels)
                 answers += int((labels != -100).sum())

@@ -36,6 +36,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=ALL, default=ALL)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--batch", type=int, default=128, help="sequences in a step")
+    parser.add_argument("--precision", default="auto", help="ours: float32, tf32, bf16 or auto")
     parser.add_argument("--compile", action="store_true", help="ours with torch.compile")
     parser.add_argument("--output", type=Path, help="a JSON file for the figures")
     options = parser.parse_args()
@@ -60,10 +62,16 @@ def main() -> None:
                 "steps": options.steps,
                 "warmup": options.warmup,
                 "device": options.device,
+                "batch": options.batch,
             }
             results = rounds(names, pythons, setting, options)
             record["configurations"].append(
-                {"hidden_size": hidden, "max_len": length, "batch": 128, "results": results}
+                {
+                    "hidden_size": hidden,
+                    "max_len": length,
+                    "batch": options.batch,
+                    "results": results,
+                }
             )
             print(table(hidden, length, results), flush=True)
             if options.output:  # after each configuration: a run cut short keeps what it measured
@@ -73,9 +81,10 @@ def main() -> None:
 def rounds(names: list[str], pythons: dict, setting: dict, options) -> dict:
     """Run each implementation once per round and take the medians."""
     seen: dict[str, list[dict]] = {name: [] for name in names}
+    ours = {"compile": options.compile, "precision": options.precision}
     for number in range(options.rounds):
         for name in names:
-            mine = setting | ({"compile": options.compile} if name == "bert4rec" else {})
+            mine = setting | (ours if name == "bert4rec" else {})
             print(f"\r\x1b[K  round {number + 1}: {name} …", end="", file=sys.stderr, flush=True)
             result = run(pythons[name], name, mine)
             if result is not None:

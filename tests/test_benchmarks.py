@@ -1,5 +1,6 @@
 """What the benchmarks count."""
 
+import json
 import sys
 
 import pytest
@@ -35,3 +36,40 @@ def test_padding_and_hidden_work_is_not_needed():
     labels = torch.where(tokens == 31, 9, IGNORE)
     short = needed_by_step(model.config, tokens[:, 3:], labels[:, 3:])
     assert needed_by_step(model.config, tokens, labels) == short
+
+
+def test_the_check_of_a_gpu_rehearsed_on_the_cpu(tmp_path):
+    """The same script; what takes longest has tests of its own."""
+    import device_checks
+    import gpu_check
+
+    slow = {"killed_it_goes_on", "onnx_gives_the_same_scores"}
+    checks = [check for check in device_checks.CHECKS if check.__name__ not in slow]
+    assert len(checks) == len(device_checks.CHECKS) - len(slow)
+    path = tmp_path / "gpu.json"
+    arguments = ["gpu_check.py", "--device", "cpu", "--small", "--output", str(path)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpu_check, "CHECKS", checks)
+        patch.setattr(sys, "argv", arguments)
+        assert gpu_check.main() == 0
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert {"commit", "driver", "torch"} <= set(found["machine"])
+    assert set(found["checks"]) == {check.__name__ for check in checks}
+    assert {"curve", "ranks", "seconds to", "test"} <= set(found["quality"]["ml-1m-causal"])
+    (speed,) = found["speed"].values()
+    assert speed["configurations"][0]["results"]["bert4rec"]["tokens_per_second"] > 0
+    assert found["processes"]["gloo, 2"]["losses"] != []
+
+
+def test_a_failed_check_is_written_and_the_rest_goes_on(tmp_path):
+    import gpu_check
+
+    record = gpu_check.Record(tmp_path / "gpu.json", minutes=5)
+    record.add("checks", "one", lambda: 1 / 0)
+    record.add("checks", "two", lambda: {"fine": True})
+    record.end = 0  # the time is over
+    record.add("checks", "three", lambda: {"fine": True})
+    found = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["checks"]
+    assert found["one"]["failed"].startswith("ZeroDivisionError")
+    assert found["two"]["fine"]
+    assert found["three"]["skipped"] == "no time was left"

@@ -257,6 +257,20 @@ def test_a_gpu_is_not_waited_for_in_a_step(split, changes):
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_what_is_compiled_is_one_graph(split, causal):
+    """Nothing in it reads a value, which would cut it in two."""
+    model = tiny_model(split.train.num_items, causal=causal, num_segments=0).train()
+    inputs, labels = next(ClozeBatches(split.train, 8, 16).epoch(1))
+    compiled = torch.compile(model.answer_loss, backend="eager", fullgraph=True, dynamic=True)
+    torch.manual_seed(0)
+    found = compiled(inputs, *answers(labels))
+    model.eval()
+    compiled = torch.compile(model.answer_loss, backend="eager", fullgraph=True, dynamic=True)
+    torch.testing.assert_close(compiled(inputs, *answers(labels)), model.loss(inputs, labels))
+    assert found.isfinite()
+
+
 def test_a_loss_that_is_no_number_is_found_some_steps_later_and_named_by_its_own():
     check = progress.FiniteCheck(CONFIG, torch.device("cpu"))
     check.every = 20
