@@ -209,6 +209,27 @@ def test_what_the_results_page_says_of_what_matters_is_recorded():
         assert f"| {model} | {cells} |" in page
 
 
+def test_the_figures_of_the_blend_are_the_recorded_ones():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    stored = record("blend.json")
+    assert {"command", "versions"} <= set(stored)
+    for name, row in stored["rows"].items():
+        assert {"sha256", "seconds", "weights of transitions", "users"} <= set(row)
+        for protocol, found in row["protocols"].items():
+            cells = [
+                f"{m['mean']:.4f}" + (f" ± {m['spread']:.4f}" if m["spread"] else "")
+                for m in (
+                    found["models"][k]["NDCG@10"] for k in ("network", "transitions", "blend")
+                )
+            ]
+            for gap in found["blend ahead of"].values():
+                cells.append(f"{gap['difference']:+.4f} ± {gap['standard_error']:.4f}")
+            assert f"| {name} | {protocol} | {' | '.join(cells)} |" in page
+            if protocol == "full":
+                assert f"| {name} | {' | '.join(cells[:3])} |" in readme
+
+
 def record(name: str) -> dict:
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
