@@ -135,8 +135,8 @@ MUTATIONS = (
     ),
     Mutation(
         "break ties in favour of the target", "evaluation/ranks",
-        "tied[users] = (candidates & (scores == target_scores)).sum(dim=1).cpu().numpy()",
-        "tied[users] = 1", "evaluation", "05",
+        "return above.cpu().numpy(), (candidates & (scores == own)).sum(dim=1).cpu().numpy()",
+        "return above.cpu().numpy(), np.ones(len(scores), dtype=int)", "evaluation", "05",
     ),
     Mutation(
         "rank the target against seen items", "evaluation/ranks",
@@ -154,8 +154,17 @@ MUTATIONS = (
     ),
     Mutation(
         "count transitions backwards", "data/neighbours",
-        "((later, earlier), (earlier, later))", "((earlier, later), (later, earlier))",
-        "baselines", "08",
+        'row, column = (later, earlier) if which == "later"',
+        'row, column = (later, earlier) if which != "later"', "baselines", "08",
+    ),
+    Mutation(
+        "mix by the other weight", "evaluation/blend",
+        "mixed = (1 - self.weight) * attention + self.weight * counting",
+        "mixed = self.weight * attention + (1 - self.weight) * counting", "blend", "00",
+    ),
+    Mutation(
+        "weigh the oldest items of a history most", "evaluation/blend",
+        "device=newest.device).flip(0)", "device=newest.device)", "blend", "00",
     ),
     Mutation(
         "explain with the sign turned", "recommend/inference",

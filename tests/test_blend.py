@@ -129,6 +129,8 @@ def test_fit_blends_and_the_folder_remembers(tmp_path):
             report.models["BERT4Rec + transitions"].above,
             made.report.models["BERT4Rec + transitions"].above,
         )
+    alone = Recommender.load(tmp_path / "copy", blend=False)
+    assert alone.scorer is alone.model
     (tmp_path / "copy" / TRANSITIONS).write_bytes(b"half a file")
     with pytest.raises(InputError, match="damaged"):
         Recommender.load(tmp_path / "copy")

@@ -185,11 +185,7 @@ class Recommender:
         return explanation(self.model, self.catalogue, self.tokens(history), wanted, self.blend)
 
     def tokens(self, history: Iterable[object]) -> np.ndarray:
-        """Return the tokens of titles or ids, int32; unknown ones are left out with a warning.
-
-        Raises:
-            InputError: the history is no list of titles or ids.
-        """
+        """Return the tokens of a list of titles or ids, int32; unknown ones are left out, noted."""
         return self.catalogue.tokens(entries_of(history))
 
     def suggest(self, text: str, count: int = 3) -> list[str]:
@@ -326,13 +322,16 @@ class Recommender:
         self.model.save(folder, files, **extra)
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Recommender:
+    def load(
+        cls, folder: str | Path, device: str | torch.device = "cpu", blend: bool = True
+    ) -> Recommender:
         """Read a folder that `save`, `fit` or `bert4rec train` wrote. Runs no code of it.
 
         Args:
             folder: where it was saved, or "ml-1m": trained on MovieLens-1M, and part of the
                 package. Its items are MovieLens ids.
             device: where it shall compute; "auto" takes a GPU if there is one.
+            blend: False leaves out the item transitions, if there are any: the model alone.
 
         Raises:
             InputError: a file is missing or damaged, or the files do not belong together.
@@ -340,7 +339,7 @@ class Recommender:
         folder = model_folder(folder)
         self = cls.__new__(cls)
         model, catalogue = BERT4Rec.load(folder, device), Catalogue.read(stored(folder, VOCABULARY))
-        self._take(model, catalogue, read_blend(folder, model))
+        self._take(model, catalogue, read_blend(folder, model) if blend else None)
         self.sequences = self.split = self.history = self.report = None
         config = read_config(folder)
         self.training, self.seen = training_of(config), str(config.get("seen", "exclude"))
