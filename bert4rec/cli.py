@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pandas as pd
 
+from .evaluation.ranks import scorer_name
+
 if os.environ.get("NO_COLOR"):  # what tyro asks for when it is imported
     os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
 import tyro
@@ -240,9 +242,9 @@ class Evaluate:
                     f"{folder} knows {len(other.vocabulary):,} items, {self.model} "
                     f"{len(recommender.vocabulary):,}; models can be compared on the same items."
                 )
-            name = other.model.name
-            taken = {recommender.model.name, *models}
-            models[f"{name} ({folder.name})" if name in taken else name] = other.model
+            name = scorer_name(other.scorer)
+            taken = {scorer_name(recommender.scorer), recommender.model.name, *models}
+            models[f"{name} ({folder.name})" if name in taken else name] = other.scorer
         return models
 
 

@@ -45,7 +45,7 @@ def test_train_writes_a_folder_that_explains_itself(trained):
     files = {path.name for path in (trained / "model").iterdir() if path.name != ".lock"}
     assert files == {
         "model.safetensors", "config.json", "vocabulary.csv", "metrics.json",
-        "checkpoint.safetensors",
+        "checkpoint.safetensors", "transitions.safetensors",
     }  # fmt: skip
     metrics = json.loads((trained / "model" / "metrics.json").read_text())
     assert metrics["seed"] == 0
@@ -56,7 +56,9 @@ def test_train_writes_a_folder_that_explains_itself(trained):
     assert len(metrics["data"]["sha256"]) == 64
     assert metrics["data"]["split"] == "leave-one-out"
     assert {"torch", "python", "bert4rec"} <= set(metrics["versions"])
-    assert set(metrics["report"]["models"]) == {"BERT4Rec", "item transitions", "popularity"}
+    assert list(metrics["report"]["models"]) == [
+        "BERT4Rec + transitions", "BERT4Rec", "item transitions", "popularity",
+    ]  # fmt: skip
     assert list((trained / "training" / "model" / "run-1").glob("events.*"))
 
 
@@ -91,7 +93,9 @@ def test_evaluate_writes_each_users_rank(trained, run, tmp_path):
     status, out, _ = run("evaluate", "--model", trained / "model", "--ranks", path, "--json")
     assert status == 0
     ranks = pd.read_csv(path)
-    assert list(ranks) == ["user", "BERT4Rec", "item transitions", "popularity"]
+    assert list(ranks) == [
+        "user", "BERT4Rec + transitions", "BERT4Rec", "item transitions", "popularity",
+    ]  # fmt: skip
     assert ranks["user"].tolist()[:2] == ["u0", "u1"]
     report = json.loads(out)["models"]["BERT4Rec"]
     assert (ranks["BERT4Rec"] <= 10).mean() == pytest.approx(report["HR@10"])
@@ -102,9 +106,13 @@ def test_evaluate_two_models_on_the_same_users(trained, run, tmp_path):
     args = ["evaluate", "--model", trained / "model", "--beside", trained / "model"]
     status, out, _ = run(*args)
     assert status == 0
-    assert "BERT4Rec - BERT4Rec (model), NDCG@10: +0.0000 ± 0.0000 (paired, p = 1)" in out
+    assert (
+        "transitions - BERT4Rec + transitions (model), NDCG@10: +0.0000 ± 0.0000 (paired, p = 1)"
+        in out
+    )
     _, out, _ = run(*args, "--json")
-    gap = json.loads(out)["differences"]["BERT4Rec - BERT4Rec (model)"]["HR@10"]
+    gap = json.loads(out)["differences"]
+    gap = gap["BERT4Rec + transitions - BERT4Rec + transitions (model)"]["HR@10"]
     assert gap == {"difference": 0.0, "standard_error": 0.0, "p": 1.0}
     status, _, err = run(*args[:-1], "ml-1m")
     assert status == 2
