@@ -34,11 +34,11 @@ def masking(
     size = (0.96, 0.92)
     for x, (token, label) in enumerate(zip(inputs.tolist(), labels.tolist(), strict=True)):
         seen = "hidden" if token == mask_token else "padding" if token == PAD else "item"
-        asked = label != IGNORE
+        predicted = label != IGNORE
         rows = (
             (names[token], seen),
-            (names[label], "answer" if asked else "item"),
-            ("✓" if asked else "–", "counted" if asked else "item"),
+            (names[label], "answer" if predicted else "item"),
+            ("✓" if predicted else "–", "counted" if predicted else "item"),
         )
         for y, (text, kind) in enumerate(rows):
             _box(axes, (x, -y), size, text.replace(" ", "\n"), kind, fontsize=9)

@@ -176,9 +176,9 @@ def explanation(
     if item is None:
         first, everything = histories.select(np.array([0])), allowed_tokens(catalogue)
         item = int(best_items(blend or model, catalogue, first, 1, everything)[0][0, 0])
-    asked = model.question(torch.from_numpy(tokens).long()[None])
+    question = model.question(torch.from_numpy(tokens).long()[None])
     columns: dict[tuple[str, str], np.ndarray] = {}
-    for layer, weights in enumerate(model.attention(asked), start=1):
+    for layer, weights in enumerate(model.attention(question), start=1):
         for head, rows in enumerate(weights[0], start=1):
             columns[f"layer {layer}", f"head {head}"] = rows[-1].cpu().numpy()
     everyone, titles = np.arange(len(histories)), [catalogue.titles[token - 1] for token in tokens]

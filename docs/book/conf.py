@@ -20,7 +20,7 @@ html_last_updated_fmt = None
 
 extensions = ["myst_nb", "sphinx_copybutton"]
 myst_enable_extensions = ["dollarmath"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 nb_execution_mode = "off"  # pages show what is committed, which the tests compare with a new run
 nb_merge_streams = True
 suppress_warnings = ["myst.header"]  # a page may begin with a cell's heading of any level
