@@ -11,9 +11,7 @@ validation; NDCG@10 and HR@10 are of the test. Twenty minutes on two cores.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from row_by_row import measure_rows
 
 from bert4rec import (
     BERT4Rec,
@@ -35,7 +34,6 @@ from bert4rec import (
     train,
 )
 from bert4rec.evaluation import TransitionTable, choose_weight
-from bert4rec.files import write_atomically
 from bert4rec.recommend.records import versions
 
 OUTPUT = Path(__file__).resolve().parent / "blend.json"
@@ -54,16 +52,7 @@ def main() -> None:
         f"--ml-100k {options.ml_100k.name} --ml-1m {options.ml_1m.name}",
         "versions": versions(torch.device("cpu")),
     }
-    measured = json.loads(OUTPUT.read_text(encoding="utf-8"))["rows"] if OUTPUT.exists() else {}
-    for name, measure in rows(options.ml_100k, options.ml_1m):
-        if name in measured:
-            continue
-        print(f"-- {name}", flush=True)
-        begun = time.perf_counter()
-        result = measure()
-        measured[name] = {**result, "seconds": round(time.perf_counter() - begun, 1)}
-        content = json.dumps({**about, "rows": measured}, indent=1)
-        write_atomically(OUTPUT, (content + "\n").encode())
+    measure_rows(OUTPUT, about, rows(options.ml_100k, options.ml_1m))
 
 
 def rows(ml_100k: Path, ml_1m: Path) -> Iterator[tuple[str, Callable[[], dict]]]:

@@ -17,8 +17,6 @@ preset `tutorial`, seed 0, one thread. Half an hour.
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
@@ -27,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from row_by_row import measure_rows
 
 from bert4rec import (
     BERT4Rec,
@@ -41,7 +40,6 @@ from bert4rec import (
     read_interactions,
     train,
 )
-from bert4rec.files import write_atomically
 from bert4rec.recommend.records import versions
 
 OUTPUT = Path(__file__).resolve().parent / "what-matters.json"
@@ -60,16 +58,7 @@ def main() -> None:
         "training": {"preset": "tutorial", "seed": get_preset("tutorial").training.seed},
         "versions": versions(torch.device("cpu")),
     }
-    measured = json.loads(OUTPUT.read_text(encoding="utf-8"))["rows"] if OUTPUT.exists() else {}
-    for name, measure in rows(options.ml_1m, options.ml_100k):
-        if name in measured:
-            continue
-        print(f"-- {name}", flush=True)
-        start = time.perf_counter()
-        result = measure()
-        measured[name] = {**result, "seconds": round(time.perf_counter() - start, 1)}
-        content = json.dumps({**about, "rows": measured}, indent=1)
-        write_atomically(OUTPUT, (content + "\n").encode())
+    measure_rows(OUTPUT, about, rows(options.ml_1m, options.ml_100k))
 
 
 def rows(ml_1m: Path, ml_100k: Path) -> Iterator[tuple[str, Callable[[], dict]]]:

@@ -159,8 +159,8 @@ MUTATIONS = (
     ),
     Mutation(
         "mix by the other weight", "evaluation/blend",
-        "mixed = (1 - self.weight) * attention + self.weight * counting",
-        "mixed = self.weight * attention + (1 - self.weight) * counting", "blend", "00",
+        "return (1 - weight) * attention + weight * counting",
+        "return weight * attention + (1 - weight) * counting", "blend", "00",
     ),
     Mutation(
         "weigh the oldest items of a history most", "evaluation/blend",

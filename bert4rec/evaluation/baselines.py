@@ -12,6 +12,8 @@ from ..data import PAD, Sequences
 from ..data.neighbours import near_counts
 from ..errors import InputError
 
+WINDOW, HISTORY_LENGTH, DECAY = 10, 20, 0.7  # of item transitions, alone and in a blend
+
 
 class Popularity:
     """Scores every item by how often it occurs in training: the same list for everybody."""
@@ -62,7 +64,11 @@ class ItemTransitions:
     """
 
     def __init__(
-        self, train: Sequences, window: int = 10, history_length: int = 20, decay: float = 0.7
+        self,
+        train: Sequences,
+        window: int = WINDOW,
+        history_length: int = HISTORY_LENGTH,
+        decay: float = DECAY,
     ):
         if window < 1 or history_length < 1 or not 0 < decay <= 1:
             raise InputError(

@@ -6,8 +6,6 @@ different mistakes: mixed they are far better than either.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 import torch
@@ -17,10 +15,10 @@ from .. import distributed
 from ..data import PAD, Holdout, Sequences
 from ..data.neighbours import followers
 from ..errors import InputError
+from .baselines import DECAY, HISTORY_LENGTH, WINDOW
 from .metrics import DECIDING, values_of
 from .ranks import Scorer, by_length, candidates_of, counted, score_histories, scorer_name
 
-WINDOW, DECAY, HISTORY_LENGTH = 10, 0.7, 20  # those of ItemTransitions
 WIDTH, ENTRIES = 100, 4_000_000  # followers of an item that are kept, and of all items together
 WEIGHTS = tuple(step / 20 for step in range(21))  # 0 is the model alone, 1 counting alone
 
@@ -123,7 +121,7 @@ class Blend:
     def mix(self, scores: torch.Tensor, histories: torch.Tensor) -> torch.Tensor:
         """Mix a model's scores of histories with those of the table."""
         attention, counting = self.parts(scores, histories)
-        mixed = (1 - self.weight) * attention + self.weight * counting
+        mixed = _mixed(attention, counting, self.weight)
         mixed[:, [PAD, mixed.shape[1] - 1]] = -torch.inf
         return mixed
 
@@ -155,12 +153,16 @@ def choose_weight(
         targets = torch.from_numpy(holdout.targets[users]).long().to(scores.device)[:, None]
         candidates = candidates_of(scores, holdout, users)
         for place, weight in enumerate(WEIGHTS):
-            mixed = (1 - weight) * attention + weight * counting
+            mixed = _mixed(attention, counting, weight)
             found[:, place, users] = counted(mixed, candidates, targets)
     above, tied = distributed.total(torch.from_numpy(found)).numpy()
-    values: Mapping[float, float] = {
+    values = {
         weight: float(values_of(metric, above[place], tied[place]).mean())
         for place, weight in enumerate(WEIGHTS)
     }
     best = max(values, key=values.__getitem__)
-    return Blend(model, table, best), dict(values)
+    return Blend(model, table, best), values
+
+
+def _mixed(attention: torch.Tensor, counting: torch.Tensor, weight: float) -> torch.Tensor:
+    return (1 - weight) * attention + weight * counting

@@ -22,12 +22,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..data import Sequences
 from ..devices import send
 from ..registry import Registry
 
 ROWS = 512  # answers at a time: a few MB of logits, which stay in the processor's cache
-
-
 LOGITS = 2**24  # but no more logits than these, 64 MB, of a large catalogue
 
 
@@ -145,11 +144,12 @@ LOSSES: Registry[Any] = Registry("loss")
 LOSSES["cross-entropy"] = cross_entropy
 
 
-def make_loss(name: str, counts: np.ndarray, settings: Any) -> Loss:
+def make_loss(name: str, train: Sequences, settings: Any) -> Loss:
     """Return a loss of LOSSES, made for a log and a `TrainingConfig`."""
     LOSSES.check(name)
     entry = LOSSES[name]
-    return entry(counts, settings) if isinstance(entry, type) else entry
+    # only a class asks for the counts, which are a pass over the log
+    return entry(train.item_counts(), settings) if isinstance(entry, type) else entry
 
 
 class _Sampled:

@@ -90,6 +90,8 @@ class Job:
                 return
             self.report = compare(run.model, run.split.test, blend=self.blend)
         except KeyboardInterrupt:
+            if folder is None:
+                raise
             raise KeyboardInterrupt(
                 f"the model is saved in {folder}, but was not evaluated: there is no {RECORD}."
             ) from None

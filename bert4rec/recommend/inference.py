@@ -94,7 +94,7 @@ def best_items(
     wanted: torch.Tensor,
     seen: str = "exclude",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the best next items of each history, none of which is in it.
+    """Find the best next items of each history.
 
     They are ranked by the scores that `evaluate` ranks by. An empty history gets the log of each
     item's share in training instead, if the catalogue knows it.

@@ -1,4 +1,4 @@
-"""metrics.json: what a trained model reached, with all that is needed to get there again."""
+"""What a folder holds beside the model: the blend, and metrics.json, how a figure came about."""
 
 from __future__ import annotations
 

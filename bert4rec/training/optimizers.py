@@ -169,10 +169,11 @@ class Optimizers:
 
     def set_rate(self, step: int) -> float:
         """Set the learning rates of a step; returns AdamW's."""
+        share = self.share(step)
         for optimizer in self.all:
             for group in optimizer.param_groups:
-                group["lr"] = optimizer.defaults["lr"] * self.share(step)
-        return self.config.learning_rate * self.share(step)
+                group["lr"] = optimizer.defaults["lr"] * share
+        return self.config.learning_rate * share
 
     def step(self) -> None:
         """Move the weights by their gradients."""
@@ -213,7 +214,7 @@ def loss_and_optimizers(
         config: names the loss, the rates, and whether to compile.
         steps: how many there will be.
     """
-    loss: Any = make_loss(config.loss, train.item_counts(), config)
+    loss: Any = make_loss(config.loss, train, config)
     tables = sparse_tables(model, loss)
     embedding = model.model.embedding.token_embeddings
     embedding.sparse = any(table is embedding.weight for table in tables)

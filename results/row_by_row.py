@@ -1,0 +1,30 @@
+"""What the scripts share that measure row by row."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from bert4rec.files import write_atomically
+
+
+def measure_rows(output: Path, about: dict, rows: Iterable[tuple[str, Callable[[], dict]]]) -> None:
+    """Measure what a record does not have yet, and write it after each row.
+
+    Args:
+        output: the record, a JSON file.
+        about: its other entries.
+        rows: every measurement by its name.
+    """
+    measured = json.loads(output.read_text(encoding="utf-8"))["rows"] if output.exists() else {}
+    for name, measure in rows:
+        if name in measured:
+            continue
+        print(f"-- {name}", flush=True)
+        begun = time.perf_counter()
+        result = measure()
+        measured[name] = {**result, "seconds": round(time.perf_counter() - begun, 1)}
+        content = json.dumps({**about, "rows": measured}, indent=1)
+        write_atomically(output, (content + "\n").encode())
