@@ -1,9 +1,7 @@
 """What nbval does not see: that the committed notebooks were run, in order, and are readable."""
 
 import ast
-import contextlib
 import dataclasses
-import io
 import itertools
 import json
 import re
@@ -16,6 +14,7 @@ from helpers import ROOT
 
 import bert4rec
 from bert4rec import train
+from bert4rec.notebook.exercises import Verdict
 from bert4rec.training.loop import train_run
 
 FOLDER = ROOT / "notebooks"
@@ -48,6 +47,7 @@ def test_the_series_is_complete():
         "07_your_own_data",
         "08_what_really_matters",
         "09_scale_up",
+        "10_from_an_empty_file",
     ]
 
 
@@ -120,8 +120,16 @@ def test_it_has_the_parts_of_a_lesson(path):
 
 
 def is_slot(node: ast.AST) -> bool:
-    """Whether a statement is where the reader's answer goes: a name set to three dots."""
+    """Whether a statement is where the reader's answer goes: three dots, alone or as a body."""
+    if isinstance(node, ast.FunctionDef):
+        return ast.unparse(node.body[-1]) == "..."
     return isinstance(node, ast.Assign) and "..." in ast.unparse(node.value)[:5]
+
+
+def named(node: ast.FunctionDef | ast.Assign) -> list[str]:
+    if isinstance(node, ast.FunctionDef):
+        return [node.name]
+    return [name.id for name in ast.walk(node) if isinstance(name, ast.Name)]
 
 
 def exercises(path: Path) -> list[tuple[str, str, list[str]]]:
@@ -137,13 +145,7 @@ def exercises(path: Path) -> list[tuple[str, str, list[str]]]:
         checked = "".join(after["source"])
         assert code, f"{cell['id']}: the answer is no code"
         assert "check(" in checked, f"{cell['id']}: nothing checks the answer"
-        slots = [
-            name.id
-            for node in ast.parse(checked).body
-            if is_slot(node)
-            for name in ast.walk(node)
-            if isinstance(name, ast.Name)
-        ]
+        slots = [name for node in ast.parse(checked).body if is_slot(node) for name in named(node)]
         found.append((code, checked, slots))
     return found
 
@@ -180,11 +182,14 @@ WRONG = {
 }
 
 
-def said_by(code: str | ast.Module, name: str, scope: dict) -> str:
-    """Run a cell; the last line that it prints."""
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(compile(code, name, "exec"), scope)
-    return printed.getvalue().splitlines()[-1]
+def state_of(code: str | ast.Module, name: str, scope: dict) -> str:
+    """Run a cell that checks an answer: what its last expression says."""
+    tree = ast.parse(code) if isinstance(code, str) else code
+    *before, last = tree.body
+    exec(compile(ast.Module(before, []), name, "exec"), scope)
+    verdict = eval(compile(ast.Expression(last.value), name, "eval"), scope)
+    assert isinstance(verdict, Verdict)
+    return verdict.state
 
 
 class WithoutAsserts(ast.NodeTransformer):
@@ -227,16 +232,14 @@ def test_the_answers_are_right_and_wrong_ones_are_not(path, tmp_path, monkeypatc
     for number, (answer, checked, slots) in enumerate(exercises(path), start=1):
         where = f"{path.stem}, exercise {number}"
         scope = dict(names)
-        assert said_by(checked, f"{where}, check", dict(scope)).startswith("Not answered yet"), (
-            where
-        )
+        assert state_of(checked, f"{where}, check", dict(scope)) == "open", where
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exec(compile(answer, f"{where}, answer", "exec"), scope)
         rest = ast.Module([n for n in ast.parse(checked).body if not is_slot(n)], [])
-        assert said_by(rest, f"{where}, check", scope) == "Right!", where
+        assert state_of(rest, f"{where}, check", scope) == "right", where
         for wrong in (*EVER_WRONG, WRONG[path.stem[:2]][number - 1]):
             scope |= dict.fromkeys(slots, wrong(scope) if callable(wrong) else wrong)
-            said = said_by(rest, f"{where}, check", scope)
-            assert said.startswith("Not yet"), f"{where}: {wrong!r} passes"
+            state = state_of(rest, f"{where}, check", scope)
+            assert state == "wrong", f"{where}: {wrong!r} passes"
     plt.close("all")
