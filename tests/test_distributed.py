@@ -1,7 +1,10 @@
 """Two processes on one machine do what one does, and say so when one of them dies."""
 
+import contextlib
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 
@@ -9,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import make_log
+
+from bert4rec import cli
 
 TINY = [
     "--hidden-size", "16", "--num-heads", "2", "--max-len", "8", "--batch-size", "15",
@@ -33,12 +38,10 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def run(*command, processes=0):
-    start = [sys.executable]
-    if processes:
-        # standalone: a port of its own, so that two jobs can run at once
-        start += ["-m", "torch.distributed.run", "--standalone"]
-        start += [f"--nproc-per-node={processes}"]
+def two_processes(*command):
+    """Run a script, or a module after "-m", under torchrun."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    start += ["--standalone"]  # a port of its own, so that two jobs can run at once
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     for _ in range(2):
         done = subprocess.run(
@@ -51,6 +54,18 @@ def run(*command, processes=0):
     return done
 
 
+def one_process(*command):
+    """Run the command line, or a script, here: it costs no start. Returns what was printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        if command[0] == "-m":
+            assert cli.main([str(word) for word in command[2:]]) in (0, None)
+        else:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", [str(word) for word in command])
+                runpy.run_path(str(command[0]))
+    return printed.getvalue()
+
+
 def command(folder, output):
     args = ["train", "--data", folder / "log.csv", "--output", folder / output, *TINY]
     return [*args, "--log-dir", folder / "logs"]
@@ -60,8 +75,7 @@ def command(folder, output):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
     make_log(num_users=31).to_csv(folder / "log.csv", index=False)
-    one = run("-m", "bert4rec", *command(folder, "one"))
-    assert one.returncode == 0, one.stderr
+    one_process("-m", "bert4rec", *command(folder, "one"))
     return folder
 
 
@@ -70,7 +84,7 @@ def metrics(folder):
 
 
 def test_two_at_half_a_batch_are_one_at_a_whole(folder):
-    two = run("-m", "bert4rec", *command(folder, "two"), processes=2)
+    two = two_processes("-m", "bert4rec", *command(folder, "two"))
     assert two.returncode == 0, two.stderr
     one, two_metrics = metrics(folder / "one"), metrics(folder / "two")
     for row, other in zip(one["curve"], two_metrics["curve"], strict=True):
@@ -87,9 +101,10 @@ def test_two_at_half_a_batch_are_one_at_a_whole(folder):
     assert len(list((folder / "logs" / "two").iterdir())) == 1
 
 
-GRADIENTS = """
-import sys, torch
-from bert4rec import BERT4Rec, IGNORE, ModelConfig, distributed
+GRADIENTS_AND_RANKS = """
+import sys, pandas as pd, torch
+from bert4rec import BERT4Rec, IGNORE, ModelConfig, Recommender, Sequences, distributed
+from bert4rec import rank_targets
 distributed.start()
 torch.manual_seed(0)
 model = BERT4Rec(ModelConfig(num_items=20, hidden_size=16, num_heads=2, max_len=8, dropout=0.0))
@@ -107,53 +122,40 @@ for rows in (5, 1):  # the second with fewer rows than processes
             "-" if p.grad is None else f"{p.grad.norm():.4f}" for p in model.parameters()
         ))
 del loss, shared  # they hold on to the group, which must end before the interpreter
+
+recommender = Recommender.load(sys.argv[1])
+split = Sequences.from_file(sys.argv[2]).leave_one_out()
+found = rank_targets(recommender.model, split.test, batch_size=4)
+table = pd.DataFrame({'above': found.above, 'tied': found.tied})
+table['coverage'] = found.coverage
+if distributed.rank() == 0: table.to_csv(sys.argv[3])
 """
 
 
-def test_gradients_are_those_of_the_whole_batch(folder):
-    script = folder / "gradients.py"
-    script.write_text(GRADIENTS)
-    one, two = (run(script, processes=processes) for processes in (0, 2))
-    assert one.returncode == two.returncode == 0, two.stderr
-    assert len(one.stdout.splitlines()) == 2
-    for row, other in zip(one.stdout.splitlines(), two.stdout.splitlines(), strict=True):
+def test_gradients_are_those_of_the_whole_batch_and_ranks_those_of_one_process(folder):
+    script = folder / "gradients_and_ranks.py"
+    script.write_text(GRADIENTS_AND_RANKS)
+    tables = [folder / f"ranks-{processes}.csv" for processes in (1, 2)]
+    command = script, folder / "one", folder / "log.csv"
+    one = one_process(*command, tables[0]).splitlines()
+    two = two_processes(*command, tables[1])
+    assert two.returncode == 0, two.stderr
+    assert len(one) == 2
+    for row, other in zip(one, two.stdout.splitlines(), strict=True):
         for a, b in zip(row.split(), other.split(), strict=True):
             if a != "-":  # no gradient, or one of zeros
                 assert float(b) == pytest.approx(float(a), abs=2e-4)
-
-
-def test_ranks_are_exactly_those_of_one_process(folder):
-    ranks = []
-    for processes in (0, 2):
-        path = folder / f"ranks-{processes}.csv"
-        code = (
-            "import sys, pandas as pd\n"
-            "from bert4rec import Recommender, Sequences, distributed, rank_targets\n"
-            "distributed.start()\n"
-            "recommender = Recommender.load(sys.argv[1])\n"
-            "split = Sequences.from_file(sys.argv[2]).leave_one_out()\n"
-            "found = rank_targets(recommender.model, split.test, batch_size=4)\n"
-            "table = pd.DataFrame({'above': found.above, 'tied': found.tied})\n"
-            "table['coverage'] = found.coverage\n"
-            "if distributed.rank() == 0: table.to_csv(sys.argv[3])\n"
-        )
-        script = folder / "ranks.py"
-        script.write_text(code)
-        done = run(script, folder / "one", folder / "log.csv", path, processes=processes)
-        assert done.returncode == 0, done.stderr
-        ranks.append(pd.read_csv(path))
-    assert np.array_equal(*ranks)
+    assert np.array_equal(*map(pd.read_csv, tables))
 
 
 def test_a_process_that_dies_ends_the_job_and_one_alone_goes_on(folder):
     script = folder / "dies.py"
     script.write_text(DIES)
-    died = run(script, *command(folder, "died"), processes=2)
+    died = two_processes(script, *command(folder, "died"))
     assert died.returncode != 0
     assert "this process dies" in died.stderr
     assert "exitcode" in died.stderr  # torchrun tells which one, and how
-    resumed = run("-m", "bert4rec", *command(folder, "died"), "--resume")
-    assert resumed.returncode == 0, resumed.stderr
+    one_process("-m", "bert4rec", *command(folder, "died"), "--resume")
     one, other = metrics(folder / "one"), metrics(folder / "died")
     assert len(other["curve"]) == 3
     for row, again in zip(one["curve"], other["curve"], strict=True):
@@ -180,7 +182,7 @@ sys.exit(cli.main(sys.argv[1:]))
 def test_an_interrupt_of_one_process_ends_all_at_the_same_step(folder):
     script = folder / "interrupted.py"
     script.write_text(INTERRUPTED)
-    done = run(script, *command(folder, "interrupted"), processes=2)
+    done = two_processes(script, *command(folder, "interrupted"))
     assert done.returncode == 0, done.stderr
     found = metrics(folder / "interrupted")
     assert found["stopped"] == "interrupted"
@@ -188,12 +190,10 @@ def test_an_interrupt_of_one_process_ends_all_at_the_same_step(folder):
 
 
 def test_sampled_losses_with_an_output_table_of_its_own(folder):
-    losses = []
-    for processes in (0, 2):
-        output = f"untied-{processes}"
-        args = [*command(folder, output), "--loss", "gbce", "--num-negatives", 8]
-        done = run("-m", "bert4rec", *args, "--no-tie-weights", processes=processes)
-        assert done.returncode == 0, done.stderr
-        losses.append([row["loss"] for row in metrics(folder / output)["curve"]])
-    # other optimisers (see sparse_tables), so alike and not equal
-    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    options = ["--loss", "gbce", "--num-negatives", 8, "--no-tie-weights"]
+    one_process("-m", "bert4rec", *command(folder, "untied-1"), *options)
+    two = two_processes("-m", "bert4rec", *command(folder, "untied-2"), *options)
+    assert two.returncode == 0, two.stderr
+    curves = [metrics(folder / f"untied-{processes}")["curve"] for processes in (1, 2)]
+    one, other = ([row["loss"] for row in curve] for curve in curves)
+    assert other == pytest.approx(one, rel=0.05)  # other optimisers, so alike and not equal

@@ -1,10 +1,12 @@
 """What only the notebooks use.
 
 Their figures (`style`, `diagrams`, `plots`), the interactive list of notebook 6 (`picker`), what
-was written in another notebook (`reuse`), and whether an answer to an exercise is right.
+was written in another notebook (`reuse`), figures on record (`recorded`), and whether an answer to
+an exercise is right (`check`).
 """
 
 from . import plots
 from .exercises import check
 from .picker import picker
+from .records import recorded
 from .reuse import reuse
