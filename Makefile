@@ -56,10 +56,13 @@ benchmark: $(READY) .venv-peers/.ready .venv-recbole/.ready
 gpu-check:
 	$(PYTHON) benchmarks/gpu_check.py --data $(DATA)
 
-# Run all notebooks again, in place. A second run changes nothing that is compared.
+# Run all notebooks again, in place. A second run changes nothing that is compared. What a cell
+# prints line by line is kept in one piece, as it looks while it runs.
 notebooks: $(READY)
 	$(SAME) $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False notebooks/0*.ipynb
+		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --inplace \
+		--CoalesceStreamsPreprocessor.enabled=True notebooks/*.ipynb
 
 lint: $(READY)
 	$(BIN)/ruff check
