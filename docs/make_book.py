@@ -32,6 +32,10 @@ PAGES = (
     "LICENSE",
 )
 ALONE = "---\norphan: true\n---\n"  # heads a page that is not in the navigation
+FETCHED = re.compile(
+    r"""<(?:script|img|iframe|source|link(?=[^>]*rel="?(?:stylesheet|preload|icon)))[^>]*?"""
+    r"""(?:src|href)="((?:https?:)?//[^"]+)"""
+)
 LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -42,7 +46,20 @@ def main() -> int:
     source = output / "source"
     shutil.rmtree(source, ignore_errors=True)
     gather(source)
-    return sphinx(["-W", "--keep-going", "-q", "-b", "html", str(source), str(output / "html")])
+    html = output / "html"
+    status = sphinx(["-W", "--keep-going", "-q", "-b", "html", str(source), str(html)])
+    for page, address in (found := fetched(html)):
+        print(f"{page}: fetches {address}; a page must be whole without a network")
+    return status or int(bool(found))
+
+
+def fetched(html: Path) -> list[tuple[Path, str]]:
+    """What the pages below a folder would fetch from elsewhere: page and address."""
+    return [
+        (page.relative_to(html), address)
+        for page in sorted(html.rglob("*.html"))
+        for address in FETCHED.findall(page.read_text(encoding="utf-8"))
+    ]
 
 
 @cache

@@ -69,3 +69,18 @@ def test_a_link_of_the_book_leads_to_its_page_and_a_broken_one_is_named(tmp_path
     assert (tmp_path / "results" / "ml-1m.json").exists()  # to be downloaded
     with pytest.raises(FileNotFoundError, match=r"02_cloze_masking\.ipynb links to nowhere\.md"):
         book.linked("[there](nowhere.md)", page, tmp_path)
+
+
+def test_a_page_that_fetches_from_elsewhere_is_named(tmp_path):
+    pytest.importorskip("sphinx")
+    book = docs_script("make_book")
+    (tmp_path / "whole.html").write_text(
+        '<link rel="stylesheet" href="_static/a.css"><a href="https://example.org">there</a>'
+        '<link rel="canonical" href="https://example.org/"><img alt="" src="a.png">'
+    )
+    (tmp_path / "not.html").write_text(
+        '<script async src="https://example.org/a.js"></script><img alt="" src="//example.org/b">'
+        '<link rel="stylesheet" type="text/css" href="https://example.org/c.css">'
+    )
+    found = [(str(page), address[-4:]) for page, address in book.fetched(tmp_path)]
+    assert found == [("not.html", "a.js"), ("not.html", "rg/b"), ("not.html", ".css")]

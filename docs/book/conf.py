@@ -1,5 +1,8 @@
 """Sphinx's settings for the book that `make book` builds from the committed notebooks."""
 
+import latex2mathml.converter
+from docutils import nodes
+
 project = "bert4rec"
 author = "the bert4rec authors"
 html_title = "bert4rec"
@@ -14,6 +17,7 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_static_path = ["_static"]
+html_logo = html_favicon = "_static/mark.svg"
 html_css_files = ["book.css"]
 html_copy_source = True  # the download button offers the notebook
 html_last_updated_fmt = None
@@ -24,3 +28,22 @@ myst_heading_anchors = 4
 nb_execution_mode = "off"  # pages show what is committed, which the tests compare with a new run
 nb_merge_streams = True
 suppress_warnings = ["myst.header"]  # a page may begin with a cell's heading of any level
+
+
+# Formulas as MathML, which browsers draw themselves: MathJax would be fetched from elsewhere.
+html_math_renderer = "mathml"
+
+
+def _inline(self, node):
+    self.body.append(latex2mathml.converter.convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def _block(self, node):
+    formula = latex2mathml.converter.convert(node.astext(), display="block")
+    self.body.append(f'<div class="math">{formula}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
