@@ -284,9 +284,15 @@ def test_tensorboard_logs(split, tmp_path):
     events.Reload()
     logged = [event.value for event in events.Scalars("validation/NDCG@10")]
     assert logged == pytest.approx([row["NDCG@10"] for row in history.epochs])
-    assert {"train/loss", "train/epoch_loss", "train/learning_rate"} <= set(
-        events.Tags()["scalars"]
-    )
+    names = "train/loss", "train/epoch_loss", "train/learning_rate", "train/gradient_norm"
+    assert set(names) <= set(events.Tags()["scalars"])
+    by_epoch = events.Scalars("epoch/NDCG@10")
+    assert [event.step for event in by_epoch] == list(range(1, 11))
+    assert events.Scalars("best/NDCG@10")[0].value == pytest.approx(history.best_score)
+    settings = events.Tensors("settings/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "| epochs | 10 |" in settings
+    assert "| hidden_size | 16 |" in settings
+    assert "_hparams_/session_start_info" in events.summary_metadata
 
 
 def test_each_run_logs_into_its_own_folder_and_a_resumed_one_goes_on(split, tmp_path):

@@ -114,9 +114,7 @@ def _train(run: Run) -> History:
     finite = FiniteCheck(config, device)
     with (
         precision(config.precision, device) as autocast,
-        Reporter(
-            config.epochs, len(batches), len(history.epochs), history.log_dir, run.target.progress
-        ) as reporter,
+        Reporter(run, len(batches)) as reporter,
         distributed.Interrupts() as interrupts,
     ):
         try:
@@ -143,7 +141,7 @@ def _train(run: Run) -> History:
                     finite.check(step, rate, loss, norm)
                     optimizers.step()
                     total += loss
-                    reporter.step(step, rate, loss, inputs)
+                    reporter.step(step, rate, loss, norm, inputs)
                 finite.read()  # before anything of this epoch is kept
                 mean = float(total) / len(batches)
                 row: dict = {"epoch": epoch, "step": step, "loss": mean, "learning_rate": rate}

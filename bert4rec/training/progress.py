@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from .settings import TrainingConfig
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
     from tqdm import tqdm
+
+    from .checkpoint import Run
 
 EVERY = 20  # steps between readings of the loss: each one waits for the GPU
 VALIDATED = (DECIDING, "HR@10")  # of a validation
@@ -42,18 +45,21 @@ def new_run_folder(parent: str | Path) -> Path:
 class Reporter:
     """Shows steps and epochs while it is open.
 
+    In TensorBoard: loss, rate, norm of the gradient and tokens per second by step, each epoch's
+    loss and validation by step and by epoch, the settings as a table, and, for the comparison of
+    runs, the settings with the best validation.
+
     Args:
-        epochs, batches: how many epochs there are, and steps in each.
-        done: epochs that were trained before (by a run that is resumed).
-        log_dir: the run's folder for TensorBoard's event files, or None.
-        show: print to the screen at all.
+        run: what is trained; its history names the folder for event files, if any, and may have
+            epochs that were trained before.
+        batches: steps in an epoch.
     """
 
-    def __init__(
-        self, epochs: int, batches: int, done: int, log_dir: str | Path | None, show: bool
-    ):
-        self.epochs, self.batches, self.done, self.show = epochs, batches, done, show
-        self.log_dir = log_dir
+    def __init__(self, run: Run, batches: int):
+        self.history, self.config, self.batches = run.history, run.config, batches
+        self.show, self.log_dir = run.target.progress, run.history.log_dir
+        self.done = len(run.history.epochs)
+        self.settings = {**asdict(run.model.config), **asdict(run.config)}
         self.writer: SummaryWriter | None = None
         self.bar: tqdm | None = None
         self.tokens: int | torch.Tensor = 0
@@ -69,10 +75,14 @@ class Reporter:
                 self.writer = SummaryWriter(str(self.log_dir), purge_step=first_step + 1)
             except OSError as error:
                 self._without_log(error)
+        if not self.done:
+            rows = "".join(f"| {name} | {value} |\n" for name, value in self.settings.items())
+            table = f"| setting | value |\n| --- | --- |\n{rows}"
+            self._log(lambda writer: writer.add_text("settings", table))
         if self.show and sys.stderr.isatty():
             from tqdm import tqdm
 
-            total = self.epochs * self.batches
+            total = self.config.epochs * self.batches
             self.bar = tqdm(total=total, initial=first_step, unit="step", dynamic_ncols=True)
         self._restart_clock()
         return self
@@ -80,10 +90,13 @@ class Reporter:
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.close()
+        self._log(self._write_best)
         self._log(lambda writer: writer.close())
 
-    def step(self, step: int, rate: float, loss: torch.Tensor, inputs: torch.Tensor) -> None:
-        """Report one step of training: its number, learning rate, loss and inputs."""
+    def step(
+        self, step: int, rate: float, loss: torch.Tensor, norm: torch.Tensor, inputs: torch.Tensor
+    ) -> None:
+        """Report one step of training: its number, rate, loss, gradient's norm and inputs."""
         if self.bar is None and self.writer is None:
             return
         self.tokens = self.tokens + (inputs != PAD).sum()
@@ -93,7 +106,8 @@ class Reporter:
             if self.bar is not None:
                 text = f"loss {float(loss):.3f}, rate {rate:.1e}, {speed:,.0f} tokens/s"
                 self.bar.set_postfix_str(text, refresh=False)
-            values = {"loss": float(loss), "learning_rate": rate, "tokens_per_second": speed}
+            values = {"loss": float(loss), "learning_rate": rate, "gradient_norm": float(norm)}
+            values["tokens_per_second"] = speed
             self._scalars({f"train/{name}": value for name, value in values.items()}, step)
         if self.bar is not None:
             self.bar.update(1)
@@ -104,8 +118,10 @@ class Reporter:
         values = {"train/epoch_loss": row["loss"]}
         values |= {f"validation/{name}": value for name, value in metrics.items()}
         self._scalars(values, row["step"])
+        by_epoch = {"loss": row["loss"], **metrics}
+        self._scalars({f"epoch/{k}": v for k, v in by_epoch.items()}, row["epoch"])
         self._log(lambda writer: writer.flush())
-        line = f"epoch {row['epoch']:3d}/{self.epochs}  loss {row['loss']:.3f}"
+        line = f"epoch {row['epoch']:3d}/{self.config.epochs}  loss {row['loss']:.3f}"
         if metrics:
             line += "  validation " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items())
         line += f"  {row['seconds']:.0f} s"
@@ -114,6 +130,19 @@ class Reporter:
         elif self.show:
             print(line, flush=True)
         self._restart_clock()  # validation is not part of the training speed
+
+    def _write_best(self, writer: SummaryWriter) -> None:
+        """The settings and the best validation, for TensorBoard's page HPARAMS."""
+        from torch.utils.tensorboard.summary import hparams
+
+        if not self.history.best_epoch:
+            return
+        best = {f"best/{self.config.metric}": self.history.best_score}
+        plain = {k: v if v is not None else "none" for k, v in self.settings.items()}
+        for summary in hparams(plain, best):
+            writer.file_writer.add_summary(summary)
+        for name, value in best.items():
+            writer.add_scalar(name, value, self.history.best_epoch)
 
     def _scalars(self, values: dict[str, float], step: int) -> None:
         def write(writer: SummaryWriter) -> None:
