@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers import make_log, tiny_model
@@ -295,3 +296,18 @@ def test_the_paired_test_is_scipys(sequences):
     assert report.difference("a", "a") == {"difference": 0.0, "standard_error": 0.0, "p": 1.0}
     with pytest.raises(InputError, match="no model is called 'c'; the report has a, b"):
         report.difference("a", "c")
+
+
+def test_targets_that_users_had_before_are_said(recwarn):
+    """Where people take things again, to leave out what was seen leaves the target alone."""
+    again = pd.DataFrame({"user": np.repeat(np.arange(20), 4), "item": [0, 1, 2, 0] * 20})
+    split = Sequences.from_interactions(again).leave_one_out()
+    assert split.test.repeated() == 1
+    assert split.validation.repeated() == 0
+    with pytest.warns(UserWarning, match="100% of the targets stand in their users' histories"):
+        evaluate(ItemTransitions(split.train), split.test)
+    recwarn.clear()
+    evaluate(ItemTransitions(split.train), split.validation)
+    evaluate(ItemTransitions(split.train), split.test, seen="exclude")  # as was asked for
+    evaluate(ItemTransitions(split.train), split.with_seen("include").test)
+    assert not recwarn.list

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from helpers import SHARED
 
-from bert4rec import InputError, Sequences, read_interactions
+from bert4rec import InputError, Sequences, build_sequences, read_interactions
 from bert4rec.data.interactions import find_columns
 
 LOG = pd.DataFrame({"user_id": ["a", "a", "b"], "item_id": [7, 8, 7], "timestamp": [1, 2, 3]})
@@ -108,3 +108,26 @@ def test_columns_are_found_or_asked_for():
 def test_column_names_of_public_data(columns):
     frame = LOG.set_axis(list(columns), axis="columns")
     assert find_columns(frame) == columns
+
+
+@pytest.mark.parametrize(
+    "name", ["transaction_timestamp", "orderDate", "created_at", "TIME_OF_SALE"]
+)
+def test_a_column_that_looks_like_a_time_is_not_passed_over_in_silence(name, tmp_path):
+    log = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 1], name: [4, 3, 2, 1]})
+    with pytest.warns(UserWarning, match=f"{name}' looks like one: time='{name}'"):
+        Sequences.from_interactions(log)
+    log.to_csv(tmp_path / "log.csv", index=False)
+    with pytest.warns(UserWarning, match=f"time='{name}'") as said:
+        build_sequences(tmp_path / "log.csv", tmp_path / "log")
+    assert len(said) == 1
+
+
+def test_a_named_time_and_other_columns_are_no_cause_for_a_note(recwarn):
+    log = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 2], "sentiment": 0, "days_late": 1})
+    Sequences.from_interactions(log)
+    dated = log.assign(sold=pd.to_datetime(["2020-01-01"] * 3))
+    Sequences.from_interactions(dated, time="sold")
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="'sold' looks like one"):
+        Sequences.from_interactions(dated)

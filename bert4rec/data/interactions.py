@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import InputError, did_you_mean
+from ..errors import InputError, did_you_mean, note
 from .values import frame_of_arrow
 
 # Names that public data sets and libraries use, matched without regard to case and `_`.
@@ -24,6 +24,7 @@ KNOWN_COLUMNS = {
     "time": ("timestamp", "time", "datetime", "date", "unixreviewtime", "ts"),
     "title": ("title", "movietitle", "name"),
 }
+TIME_WORDS = {"time", "timestamp", "datetime", "date", "day", "at", "when", "ts"}
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,22 @@ def known_column(frame: pd.DataFrame, role: str) -> str | None:
     """Return the column whose name is in common use for a role of KNOWN_COLUMNS, or None."""
     plain = {str(column).lower().replace("_", ""): column for column in frame.columns}
     return next((plain[name] for name in KNOWN_COLUMNS[role] if name in plain), None)
+
+
+def note_unused_times(frame: pd.DataFrame, named: tuple[str, str, str | None]) -> None:
+    """Say so where no column is taken for the time, although one looks like it."""
+    user, item, time = named
+    if time is not None:
+        return
+    for column, dtype in zip(frame.columns, frame.dtypes, strict=True):
+        words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", str(column))}
+        is_date = pd.api.types.is_datetime64_any_dtype(dtype)
+        if column not in (user, item) and (words & TIME_WORDS or is_date):
+            note(
+                "no column is taken for the time, so the rows count as being in order of time. "
+                f"{str(column)!r} looks like one: time={str(column)!r} (--time {column})."
+            )
+            return
 
 
 def _header_hint(frame: pd.DataFrame) -> str:

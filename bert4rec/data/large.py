@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..files import make_folder, unwritable
 from ..registry import sort_options
 from .delimited import Layout
-from .interactions import Reading, find_columns
+from .interactions import Reading, find_columns, note_unused_times
 from .readers import as_text, existing, is_parquet, read_blocks
 from .sorting import by_user_and_time, check_counts, empty_log, k_core, nothing_left, one_user
 from .times import as_times, common_times, time_values
@@ -122,6 +122,7 @@ class _Log:
     def __init__(self, paths: list[Path], layout: Layout, reading: Reading):
         self.paths, self.layout, self.time_format = paths, layout, reading.time_format
         self.columns = reading.user, reading.item, reading.time
+        self.names: list[str] = []
         self.typed = is_parquet(paths[0])  # of texts, the rule for numbers must see all
         if any(is_parquet(path) != self.typed for path in paths):
             raise InputError(
@@ -133,7 +134,10 @@ class _Log:
         for path in self.paths:
             first = 0
             for frame in read_blocks(path, self.layout):
-                self.names = [name for name in find_columns(frame, *self.columns) if name]
+                named = find_columns(frame, *self.columns)
+                if not self.names:
+                    note_unused_times(frame, named)
+                self.names = [name for name in named if name]
                 if frame.empty:
                     continue
                 columns = [frame[name] for name in self.names]

@@ -23,7 +23,7 @@ import torch
 
 from ..errors import InputError, note
 from ..files import make_folder, write_atomically
-from .interactions import as_frame, find_columns
+from .interactions import as_frame, find_columns, note_unused_times
 from .readers import read_interactions
 from .sorting import (
     by_user_and_time,
@@ -100,7 +100,8 @@ class Sequences:
         """
         interactions = as_frame(interactions)
         check_counts(min_user_count, min_item_count)
-        user, item, time = find_columns(interactions, user, item, time)
+        user, item, time = columns = find_columns(interactions, user, item, time)
+        note_unused_times(interactions, columns)
         if len(interactions) == 0:
             raise empty_log("the log of interactions")
         user_codes, user_ids = id_codes(interactions[user], user)

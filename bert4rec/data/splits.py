@@ -45,6 +45,15 @@ class Holdout:
         users.sort()
         return replace(self, histories=self.histories.select(users), targets=self.targets[users])
 
+    def repeated(self) -> float:
+        """The share of users whose target stands in their history already."""
+        found = 0
+        for users in np.array_split(np.arange(len(self)), len(self) // 10_000 + 1):
+            part = self.histories.select(users)
+            again = part.tokens == np.repeat(self.targets[users], part.lengths)
+            found += len(np.unique(np.repeat(users, part.lengths)[again]))
+        return found / max(len(self), 1)
+
     def __repr__(self) -> str:
         return f"Holdout({self.name!r}, {len(self):,} users, {self.histories.num_items:,} items)"
 

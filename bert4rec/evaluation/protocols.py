@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from ..data import Holdout
-from ..errors import InputError
+from ..errors import InputError, note
 from .baselines import OwnPopularity, Popularity
 from .metrics import DECIDING
 from .negatives import Negatives, negatives_of
 from .ranks import Ranks, Scorer, rank_targets, scorer_name
+
+REPEATED = 0.05  # share of targets that users had before, from which on it is said
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +116,12 @@ def evaluate(
     """
     if not isinstance(models, Mapping):
         models = {scorer_name(models): models}
+    if seen is None and holdout.seen == "exclude" and (share := holdout.repeated()) > REPEATED:
+        note(
+            f"{share:.0%} of the targets stand in their users' histories: people take things again "
+            "here. To leave out what was seen, all but the target, flatters every model; "
+            "seen='include' (--seen include) ranks it all."
+        )
     holdout = holdout if seen is None else replace(holdout, seen=seen)
     negatives = negatives_of(protocol, holdout)
     scorers = {**models}
