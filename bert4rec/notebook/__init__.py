@@ -8,5 +8,5 @@ an exercise is right (`check`).
 from . import plots
 from .exercises import check
 from .picker import picker
-from .records import recorded
+from .records import recorded, recorded_means
 from .reuse import reuse
