@@ -145,7 +145,8 @@ MUTATIONS = (
     ),
     Mutation(
         "draw negatives that the user has seen", "evaluation/negatives",
-        "                keys[holdout.histories[user]] = -np.inf\n", "", "evaluation", "05",
+        "                keys[holdout.histories[user]] = -np.inf\n", "                pass\n",
+        "evaluation", "05",
     ),
     Mutation(
         "recommend what is in the history", "recommend/inference",

@@ -73,10 +73,11 @@ def sublayer_stack(config: ModelConfig) -> Figure:
         (connection, "counted", flow),
         (f"PositionwiseFeedForward: {hidden} → {inner} → {hidden}", "hidden", flow),
         (connection, "counted", flow),
+        *([("LayerNorm", "counted", flow)] if config.norm_first else []),
         (f"out: Linear {hidden} → items + 2", "answer", "(batch, length, items + 2)"),
         ("scores; [PAD] and [MASK] get −∞", "item", ""),
     ]
-    figure, axes = new_figure(size=(7.6, 7.4))
+    figure, axes = new_figure(size=(7.6, 0.925 * len(steps)))
     ink, muted, step = theme().ink, theme().muted, 1.7
     arrow = {"arrowstyle": "-|>", "color": ink}
     for place, (text, kind, shape) in enumerate(steps):
@@ -95,7 +96,7 @@ def sublayer_stack(config: ModelConfig) -> Figure:
     )
     axes.add_patch(frame)
     axes.text(5.3, (top + bottom) / 2, f"TransformerEncoder\n× {config.num_layers}", va="center")
-    axes.set(xlim=(-0.9, 7.2), ylim=(-step * 7 - 0.1, 1))
+    axes.set(xlim=(-0.9, 7.2), ylim=(-step * (len(steps) - 1) - 0.1, 1))
     axes.axis("off")
     return figure
 
@@ -108,21 +109,25 @@ def position_similarity(vectors: torch.Tensor) -> Figure:
     """
     unit = torch.nn.functional.normalize(vectors.detach().cpu().float(), dim=1)
     cosine = (unit @ unit.T).numpy()
-    figure, (left, right) = new_figure(1, 2, (9, 3.8))
+    figure, (left, right) = new_figure(1, 2, (9, 4.3))
     image = left.imshow(cosine, cmap="cividis", vmin=-1, vmax=1, origin="lower")
     left.set(xlabel="position, 0 is the newest", ylabel="position", title="Every pair")
     left.grid(False)
-    figure.colorbar(image, ax=left, label="cosine similarity", shrink=0.9)
+    figure.colorbar(
+        image, ax=left, location="bottom", label="cosine similarity", shrink=0.6, pad=0.04
+    )
     for number, place in enumerate((0, len(unit) // 10, len(unit) // 2)):
         right.plot(cosine[place], LINES[number], color=f"C{number}", label=f"position {place}")
     right.set(xlabel="position, 0 is the newest", ylabel="cosine similarity", ylim=(-1, 1.05))
     right.set_title("A few positions with all others")
-    right.legend()
+    right.legend(loc="lower right")
     return figure
 
 
 def attention(weights: torch.Tensor, names: Sequence[str], title: str = "") -> Figure:
     """One layer's attention, a heat map per head: each row shows where a position looks.
+
+    The colours run from 0 to 1, all of a row's attention, so that figures can be compared.
 
     Args:
         weights: (heads, length, length), rows sum to 1.
@@ -131,19 +136,20 @@ def attention(weights: torch.Tensor, names: Sequence[str], title: str = "") -> F
     heads, length = len(weights), len(names)
     side = 0.38 * length
     figure, axes = new_figure(
-        1, heads, (heads * side + 2.6, side + 1.6), squeeze=False, sharey=True
+        1, heads, (heads * side + 2.6, side + 2.1), squeeze=False, sharey=True
     )
     figure.set_layout_engine("compressed")  # keeps a title off the squares
-    top = float(weights.max())
     for head, axis in enumerate(axes[0]):
-        image = axis.imshow(weights[head].cpu().numpy(), cmap="cividis", vmin=0, vmax=top)
+        image = axis.imshow(weights[head].cpu().numpy(), cmap="cividis", vmin=0, vmax=1)
         axis.set_xticks(range(length), names, rotation=90)
         axis.set_title(f"head {head + 1}", fontsize=10)
         axis.set_xlabel("looks at")
         axis.grid(False)
     axes[0, 0].set_yticks(range(length), names)
     axes[0, 0].set_ylabel("position")
-    figure.colorbar(image, ax=axes[0].tolist(), label="attention", shrink=0.8)
+    figure.colorbar(
+        image, ax=axes[0].tolist(), label="attention,\neach row adds up to 1", shrink=0.8
+    )
     if title:
         figure.suptitle(title)
     return figure
@@ -155,29 +161,43 @@ def explanation(table: pd.DataFrame) -> Figure:
     Args:
         table: of `Recommender.explain`.
     """
-    gain = table["gain"]
-    attention = table.drop(columns=["gain", "of which"], level=0, errors="ignore")
-    titles = [shortened(title, 40) for title in table.index]
+    shares = table.drop(columns=["gain", "of which"], level=0, errors="ignore")
+    titles = [shortened(title, 32) for title in table.index]
+    columns = shares.shape[1]
     figure, (left, right) = new_figure(
-        1,
-        2,
-        (8.5, 0.36 * len(table) + 1.5),
-        sharey=True,
-        gridspec_kw={"width_ratios": [attention.shape[1] * 0.6, 3]},
+        1, 2, (10.5, 0.4 * len(table) + 1.5), width_ratios=[max(2.0, columns * 0.6), 3]
     )
-    image = left.imshow(attention.to_numpy(), cmap="cividis", vmin=0, aspect="auto")
-    heads = [f"{layer},\n{head}" for layer, head in attention.columns]
-    left.set_xticks(range(len(heads)), heads, fontsize=8)
+    image = left.imshow(shares.to_numpy(), cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    left.set_xticks(range(columns), [f"{layer},\n{head}" for layer, head in shares], fontsize=8)
     left.set_yticks(range(len(titles)), titles)
     question = table.index[-1] if "[MASK]" in table.index else "the last position"
-    left.set_title(f"where {question} looks", fontsize=10)
+    left.set_title(f"where {question} looks: each column adds up to 1", fontsize=10)
     left.grid(False)
-    figure.colorbar(image, ax=left, label="attention")
-    values = gain.iloc[:, 0].dropna()
-    colours = np.where(values >= 0, "C0", "C1")
-    right.barh(range(len(values)), values, color=colours)
-    right.axvline(0, color=theme().muted, linewidth=0.8)
-    right.set_title(f"what each did for\n{gain.columns[0]}", fontsize=10)
-    right.set_xlabel("score with it − without it")
-    right.tick_params(labelleft=False)
+    if columns <= 8:  # the numbers themselves need no colour bar
+        for (y, x), share in np.ndenumerate(shares.to_numpy()):
+            colour = "black" if share > 0.45 else "white"
+            left.text(x, y, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=8)
+    else:
+        figure.colorbar(image, ax=left, location="bottom", label="attention", shrink=0.6)
+    _gains(right, table["gain"].iloc[:, 0].dropna(), titles)
+    right.set_title(f"what each did for {table['gain'].columns[0]}", fontsize=10)
     return figure
+
+
+def _gains(axes: Axes, values: pd.Series, titles: Sequence[str]) -> None:
+    """A bar per entry, with its name, its number and the direction in words."""
+    places = range(len(values))
+    raised = values >= 0
+    bars = axes.barh(places, values, color=np.where(raised, "C0", "C1"))
+    axes.bar_label(
+        bars, [f"{value:+.2f}".replace("-", "−") for value in values], fontsize=8, padding=3
+    )
+    axes.axvline(0, color=theme().muted, linewidth=0.8)
+    reach = max(0.01, float(values.abs().max())) * 1.3  # the numbers need room
+    axes.set(xlim=(-reach, reach), ylim=(len(values) - 0.4, -0.6))
+    axes.locator_params(axis="x", nbins=5)
+    axes.set_yticks(places, titles[: len(values)])
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(
+        "← lowered its score      raised its score →\n(score with the film − without it)"
+    )
