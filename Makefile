@@ -2,6 +2,7 @@
 # make test   set everything up and run all tests, the notebooks among them
 # make train  train on the embedded ratings, print the report, recommend
 # make book   build the site of all notebooks: open book/html/index.html
+# make live   of that site only the page in which the models run: open book/html/live.html
 # make fuzz   read ten thousand generated logs, and as many files, as the oracle does
 # make mutations  put small faults into the module, one at a time: do the tests notice?
 # make benchmark DATA=ml-1m.txt.xz        compare the speed with other implementations
@@ -15,7 +16,7 @@ READY := $(VENV)/.ready
 # The compared run of the notebooks: one thread and no GPU, so that numbers agree everywhere.
 SAME := OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 
-.PHONY: lab test train book fuzz mutations benchmark gpu-check notebooks lint format lock clean
+.PHONY: lab test train book live fuzz mutations benchmark gpu-check notebooks lint format lock clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
@@ -31,6 +32,9 @@ train: $(READY)
 # From the committed outputs; nothing is run.
 book: $(READY)
 	$(BIN)/python docs/make_book.py
+
+live: $(READY)
+	$(BIN)/python docs/make_live.py
 
 # Some ten minutes on two cores.
 fuzz: $(READY)

@@ -26,8 +26,8 @@ def pages() -> dict[str, str]:
     """The text of every page by its file name."""
     package = griffe.load("bert4rec", search_paths=[ROOT], docstring_parser="google")
     public = set(package.exports or ())
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    files = re.findall(r"^ +([\w/]+)\.py +(\S.*)$", readme, re.M)
+    house = (ROOT / "docs" / "house.md").read_text(encoding="utf-8")
+    files = re.findall(r"^ +([\w/]+)\.py +(\S.*)$", house, re.M)
     found, index = {}, [INTRODUCTION]
     for path, purpose in files:
         room = path.split("/")[0] if "/" in path else "bert4rec"

@@ -1,4 +1,5 @@
-"""Every figure that a notebook shows; those of the model's inside come from diagrams.py.
+"""Every figure that a notebook shows; those of the model's inside come from diagrams.py
+and looking.py.
 
 Each function draws one figure and returns it; in a notebook end the cell with `plt.show()`.
 Colours and the dark theme are in style.py.
@@ -9,32 +10,47 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..data import Sequences
 from ..evaluation import Ranks, Report
 from ..training import History
+from .curves import additions, compared, learning
 from .diagrams import attention, explanation, masking, position_similarity, sublayer_stack
+from .looking import moved, visibility
+from .measuring import blend_curve, rank_gains, sampled_hits
+from .reasons import dots, gains
 from .style import LINES, new_figure, shortened, theme, use_theme
 
 __all__ = [
+    "additions",
     "attention",
+    "blend_curve",
+    "compared",
     "cost_over_catalogue",
+    "dots",
     "effects",
     "explanation",
+    "gains",
     "history_lengths",
     "item_map",
+    "learning",
     "long_tail",
     "masking",
     "metric_over_k",
+    "moved",
     "popularity_of_lists",
     "position_similarity",
     "protocols",
     "quality_over_time",
+    "rank_gains",
+    "sampled_hits",
     "sublayer_stack",
     "target_ranks",
     "training_curves",
     "use_theme",
+    "visibility",
 ]
 
 
@@ -223,7 +239,7 @@ def protocols(reports: Mapping[str, Report], metric: str = "NDCG@10") -> Figure:
     axes.set_xticks(range(len(reports)), list(reports))
     axes.set(ylabel=metric, title="The same models, the same users")
     axes.grid(axis="x", visible=False)
-    axes.legend()
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
     return figure
 
 
@@ -256,7 +272,7 @@ def item_map(points: np.ndarray, groups: Sequence[str], names: Mapping[int, str]
         names: a label for some of the items, by place.
     """
     kinds = np.asarray(groups)
-    figure, axes = new_figure(size=(9, 7))
+    figure, axes = new_figure(size=(10, 7))
     markers = ("o", "s", "^", "D", "v", "P", "X", "*")
     colours = [f"C{number}" for number in (0, 1, 2, 4, 5, 6, 7, 8, 9)]  # C3 is grey as well
     other = kinds == "other"
@@ -269,28 +285,33 @@ def item_map(points: np.ndarray, groups: Sequence[str], names: Mapping[int, str]
             color=colours[number % len(colours)],
             label=group,
         )
-    middle = points[:, 0].mean()
-    behind = {"boxstyle": "round,pad=0.1", "facecolor": theme().paper, "alpha": 0.7, "linewidth": 0}
-    gap = np.ptp(points[:, 1]) / 36  # the height of a name
-    free = np.inf  # the names are written downwards, each below the one before it
-    for place in sorted(names, key=lambda place: -points[place, 1]):
-        x, y = points[place]
-        free = min(y + gap / 3, free - gap)
-        left = x > middle  # names point inwards
-        axes.annotate(
-            shortened(names[place], 32),
-            (x, y),
-            (x + (-gap if left else gap), free),
-            fontsize=8,
-            va="center",
-            ha="right" if left else "left",
-            bbox=behind,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": theme().muted},
-        )
-    axes.set(xticks=[], yticks=[], xlabel="no unit: near means alike", title="A map of the items")
+    _names_beside(axes, points, names)
+    axes.set(xticks=[], yticks=[], title="A map of the items: near means alike")
     axes.grid(False)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    axes.spines[:].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
+
+
+def _names_beside(axes: Axes, points: np.ndarray, names: Mapping[int, str]) -> None:
+    """Write names in a column to the left and one to the right, each with a line to its point."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    gap = (high[1] - low[1]) / 22  # from one name to the next
+    on_the_left = points[:, 0] < (low[0] + high[0]) / 2
+    for left in (True, False):
+        column = [place for place in names if on_the_left[place] == left]
+        free = np.inf
+        for place in sorted(column, key=lambda place: -points[place, 1]):
+            free = min(points[place, 1], free - gap)
+            axes.annotate(
+                shortened(names[place], 32),
+                points[place],
+                (low[0] - gap if left else high[0] + gap, free),
+                fontsize=8,
+                va="center",
+                ha="right" if left else "left",
+                arrowprops={"arrowstyle": "-", "linewidth": 0.7, "color": theme().muted},
+            )
 
 
 def cost_over_catalogue(rows: Sequence[Mapping]) -> Figure:
