@@ -265,6 +265,12 @@ def test_the_answers_are_right_and_wrong_ones_are_not(path, tmp_path, monkeypatc
         return train_run(run)
 
     monkeypatch.setattr("bert4rec.recommend.fitting.train_run", fit_a_moment)
+
+    def some_batches(self, *epoch):  # of the loops that readers write
+        return itertools.islice(whole_epoch(self, *epoch), 4)
+
+    whole_epoch = bert4rec.ClozeBatches.epoch
+    monkeypatch.setattr(bert4rec.ClozeBatches, "epoch", some_batches)
     names = {"display": print, "bert4rec": bert4rec}
     for cell in code_cells(path):
         if "subprocess.run" in "".join(cell["source"]):

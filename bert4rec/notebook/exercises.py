@@ -131,7 +131,8 @@ def _is_empty(answer: object) -> bool:
 
 def _plain(answer: object) -> object:
     """One number of numpy, or a tensor of one number, as Python's."""
-    single = isinstance(answer, np.generic) or (
-        isinstance(answer, np.ndarray | torch.Tensor) and not answer.shape
-    )
-    return answer.item() if single else answer
+    if isinstance(answer, np.generic):
+        return answer.item()
+    if isinstance(answer, np.ndarray | torch.Tensor) and not answer.shape:
+        return answer.item()
+    return answer

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -139,8 +139,9 @@ class Reporter:
             return
         best = {f"best/{self.config.metric}": self.history.best_score}
         plain = {k: v if v is not None else "none" for k, v in self.settings.items()}
+        events: Any = writer.file_writer
         for summary in hparams(plain, best):
-            writer.file_writer.add_summary(summary)
+            events.add_summary(summary)
         for name, value in best.items():
             writer.add_scalar(name, value, self.history.best_epoch)
 
