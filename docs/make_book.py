@@ -3,7 +3,8 @@
     python docs/make_book.py            into book/html; open book/html/index.html
 
 Nothing is executed: pages show the committed outputs. The pages lie as in the repository, so links
-between them hold. Links to files of the module lead to pages that show their source.
+between them hold. Links to files of the module lead to pages that show their source. Beside the
+first page lies live.html (make_live.py), which computes in the browser.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]+)(#[^)\s]*)?\)")
 
 
 def main() -> int:
+    import make_live  # stands beside this script, which is where Python looks when it is run
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=ROOT / "book", help="default: book/")
     output = parser.parse_args().output
@@ -47,6 +50,7 @@ def main() -> int:
     shutil.rmtree(source, ignore_errors=True)
     gather(source)
     html = output / "html"
+    make_live.write(html / "live.html")
     status = sphinx(["-W", "--keep-going", "-q", "-b", "html", str(source), str(html)])
     for page, address in (found := fetched(html)):
         print(f"{page}: fetches {address}; a page must be whole without a network")
