@@ -186,7 +186,7 @@ WRONG = {
         lambda n: n["settings"],
     ),
     "05": (
-        lambda n: lambda ranks, k: ((ranks <= k) / np.log(ranks + 1)).mean(),
+        lambda n: lambda above, tied, k: ((above < k) / np.log2(above + 2)).mean(),
         lambda n: lambda scorer, test, k=10: rank_targets(scorer, test).metric("HR@5"),
         lambda n: (0.0, n["error"]),
     ),

@@ -77,8 +77,8 @@ def additions(record: Mapping, metric: str = "NDCG@10") -> Figure:
         right.barh(number, test.mean(), color=f"C{number}", alpha=0.6)
         right.plot(test, [number] * len(test), "o", color=theme().ink, markersize=3)
     left.set(xlabel="epoch", ylabel=metric, title="Validation: mean and range of the seeds")
-    left.set_ylim(bottom=0)
-    left.legend(loc="center right")
+    left.set_ylim(0, 1.45 * left.get_ylim()[1])  # room for the names
+    left.legend(loc="upper center", ncols=3, fontsize=9)
     right.set(xlabel=metric, title="Test: mean, and each seed", yticks=range(len(names)))
     right.set_yticklabels(names)
     right.invert_yaxis()

@@ -64,14 +64,14 @@ def sublayer_stack(config: ModelConfig) -> Figure:
     hidden, heads = config.hidden_size, config.num_heads
     inner = config.feed_forward_size or 4 * hidden
     flow = f"(batch, length, {hidden})"
-    norm = "x + sublayer(norm(x))" if config.norm_first else "norm(x + sublayer(x))"
-    connection = f"SublayerConnection: {norm}"
+    first = "LayerNorm → " if config.norm_first else ""
+    connection = f"SublayerConnection: {'+ x' if first else 'LayerNorm(+ x)'}"
     steps = [
         ("tokens", "item", "(batch, length)"),
         ("BERTEmbeddings: token + position", "answer", flow),
-        (f"MultiHeadedAttention: {heads} heads of {hidden // heads}", "hidden", flow),
+        (f"{first}MultiHeadedAttention: {heads} heads of {hidden // heads}", "hidden", flow),
         (connection, "counted", flow),
-        (f"PositionwiseFeedForward: {hidden} → {inner} → {hidden}", "hidden", flow),
+        (f"{first}PositionwiseFeedForward: {hidden} → {inner} → {hidden}", "hidden", flow),
         (connection, "counted", flow),
         *([("LayerNorm", "counted", flow)] if config.norm_first else []),
         (f"out: Linear {hidden} → items + 2", "answer", "(batch, length, items + 2)"),

@@ -22,43 +22,62 @@ A_FUNCTION = "a function"
     1,
     A_FUNCTION,
     FunctionType,
-    because="The function agrees with the module's for every list of ranks that was tried. There "
-    "is one right answer for each user, so the best possible gain, which the N of NDCG divides by, "
-    "is 1.",
+    because="The function agrees with the module's for every case that was tried, ties at the end "
+    "of the list and a list of nothing but ties among them. The N of NDCG divides by the best "
+    "possible gain, which is 1 here, as there is one right answer for each user.",
 )
 def ndcg(answer: Callable, *_: object) -> bool | str:
-    for tried, k in (([1, 2, 9, 10, 11], 10), ([3, 1, 7], 5), ([2, 6, 400], 1), ([5, 5], 5)):
-        ranks = np.array(tried)
-        right = values_of(f"NDCG@{k}", ranks - 1, np.ones_like(ranks)).mean()
+    cases = (
+        ([0, 1, 8, 9, 10], [1, 1, 1, 1, 1], 10),
+        ([2, 0, 6], [1, 1, 1], 5),
+        ([1, 5, 399], [1, 1, 1], 1),
+        ([4, 4], [1, 1], 5),
+        ([2, 0, 6], [3, 1, 1], 10),
+        ([8, 30], [4, 2], 10),
+        ([0], [21], 10),
+        ([0, 3], [2, 2], 1),
+    )
+    for higher, equal, k in cases:
+        above, tied = np.array(higher), np.array(equal)
+        right = values_of(f"NDCG@{k}", above, tied).mean()
         with np.errstate(all="ignore"):
-            found = answer(ranks, k)
+            found = answer(above.copy(), tied.copy(), k)
             if np.shape(found):
                 return "This gives a number for each user; the metric is their mean."
             if np.isclose(found, right):
                 continue
-            said = (
-                f"For the ranks {ranks.tolist()} and k = {k} it gives {found:.4f}, not {right:.4f}."
-            )
-            return f"{said} {_likely(found, ranks, k)}".rstrip()
+            said = f"For above = {higher}, tied = {equal} and k = {k} it gives {found:.4f}, "
+            return f"{said}not {right:.4f}. {_likely(found, above, tied, k)}".rstrip()
     return True
 
 
-def _likely(found: float, ranks: np.ndarray, k: int) -> str:
+def _likely(found: float, above: np.ndarray, tied: np.ndarray, k: int) -> str:
+    def gain(rank: np.ndarray) -> np.ndarray:
+        return (rank <= k) / np.log2(rank + 1)
+
+    ranks = above + 1  # where nothing ties
     inside = ranks <= k
-    slips = {
-        "Rank 1 is worth 1: the logarithm is of rank + 1.": inside / np.log2(ranks),
-        "The logarithm is to base 2.": inside / np.log(ranks + 1),
-        "Ranks beyond k are worth nothing.": 1 / np.log2(ranks + 1),
-        "Rank k itself still counts.": (ranks < k) / np.log2(ranks + 1),
-        "This is 1/rank, as MRR has it.": inside / ranks,
-        "This is HR@k: a hit is worth less further down.": inside,
-    }
-    for said, gains in slips.items():
-        if np.isclose(found, gains.mean()):
-            return said
-    if inside.any() and np.isclose(found, (1 / np.log2(ranks[inside] + 1)).mean()):
-        return "Users whose rank is beyond k count in the mean, with 0."
-    return ""
+    if (tied > 1).any():
+        slips = {
+            "That breaks every tie in favour of the target.": gain(ranks),
+            "That puts the target behind all that tie with it.": gain(above + tied),
+            "That is what the mean rank is worth. Take the mean of what the ranks are worth.": gain(
+                above + (tied + 1) / 2
+            ),
+        }
+    else:
+        slips = {
+            "Rank 1 is worth 1: the logarithm is of rank + 1.": inside / np.log2(ranks),
+            "The logarithm is to base 2.": inside / np.log(ranks + 1),
+            "Ranks beyond k are worth nothing.": 1 / np.log2(ranks + 1),
+            "Rank k itself still counts.": (ranks < k) / np.log2(ranks + 1),
+            "This is 1/rank, as MRR has it.": inside / ranks,
+            "This is HR@k: a hit is worth less further down.": inside,
+            "`tied` counts the target itself, so without ties it is 1.": gain(ranks + 1),
+            "Users whose rank is beyond k count in the mean, with 0.": gain(ranks)
+            / max(inside.mean(), 1e-9),
+        }
+    return next((said for said, gains in slips.items() if np.isclose(found, gains.mean())), "")
 
 
 @exercise(

@@ -86,7 +86,7 @@ def gain(answer: float, shipped: Recommender) -> bool | str:
     one, other = (shipped.recommend(titles, k=1).iloc[0] for titles in (FAVOURITES, rest))
     if abs(answer - (one["score"] - other["score"])) < 0.006:
         return f"That is what the cell says. It compares {one['title']} with {other['title']}."
-    return "Score the same film twice: `recommend` takes `only=[…]`."
+    return 'The same film must be scored both times: `explain` does that, in "gain".'
 
 
 @exercise(

@@ -1,0 +1,71 @@
+"""Make docs/images/live.gif, the moving picture of the README: the live page as somebody uses it.
+
+    python docs/make_live.py && python docs/make_picture.py
+
+It needs Playwright and a Chromium (Debian: apt install chromium). Each frame is a screenshot of the
+page, so what the picture shows is what the page answers.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "book" / "html" / "live.html"
+OUTPUT = ROOT / "docs" / "images" / "live.gif"
+SIZE = {"width": 1120, "height": 850}
+
+
+def main() -> None:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))))
+    frames: list[tuple[Image.Image, int]] = []  # and how long each is shown, in milliseconds
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport=SIZE, reduced_motion="reduce", color_scheme="light")
+        page.goto(PAGE.as_uri())
+        page.locator("#answers > li").nth(9).wait_for()
+
+        def shoot(milliseconds: int) -> None:
+            page.wait_for_timeout(600)  # the list follows, and is painted
+            frames.append((Image.open(io.BytesIO(page.screenshot())), milliseconds))
+
+        use(page, shoot)
+        browser.close()
+    colours = [frame.convert("RGB").quantize(160, dither=Image.Dither.NONE) for frame, _ in frames]
+    OUTPUT.parent.mkdir(exist_ok=True)
+    colours[0].save(
+        OUTPUT,
+        save_all=True,
+        append_images=colours[1:],
+        duration=[milliseconds for _, milliseconds in frames],
+        loop=0,
+        optimize=True,
+    )
+    print(f"{OUTPUT.relative_to(ROOT)}: {len(frames)} frames, {OUTPUT.stat().st_size / 1e6:.2f} MB")
+
+
+def use(page: Page, shoot) -> None:
+    """What the picture shows: a film is added, a reason asked for, another model chosen."""
+    shoot(2500)
+    find = page.get_by_role("combobox")
+    for text in ("al", "alie", "alien"):
+        find.fill(text)
+        shoot(450)
+    find.press("Enter")
+    shoot(2500)
+    page.locator("#answers > li").first.get_by_role("button").first.click()
+    page.wait_for_timeout(1500)
+    shoot(3500)
+    page.locator("#answers > li").first.get_by_role("button").first.click()
+    for model in ("BERT4Rec", "Counting", "Mixed"):
+        page.locator("label", has_text=model).first.click()
+        shoot(1500)
+
+
+if __name__ == "__main__":
+    main()
