@@ -235,6 +235,38 @@ def test_the_figures_of_the_blend_are_the_recorded_ones():
                 assert f"| {name} | {' | '.join(cells[:3])} |" in readme
 
 
+def test_what_the_results_page_says_of_why_and_of_additions_is_recorded():
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    stored, added = record("why.json"), record("additions.json")
+    assert {"command", "training", "versions"} <= set(stored)
+    lead: dict[str, list] = {}
+    for name, row in stored["rows"].items():
+        if name.startswith("lead, embedded set, "):
+            variant = name.removeprefix("lead, embedded set, ").rpartition(", seed ")[0]
+            lead.setdefault(variant, []).append(row)
+        if name.startswith("why, MovieLens-1M"):
+            for kind, group in row["groups"]["everybody"].items():
+                means = " | ".join(f"{group[k]:.4f}" for k in ("network", "transitions", "blend"))
+                gain = f"{group['gain']:+.4f} ± {group['standard error']:.4f}"
+                assert f"| {group['users']:,} | {means} | {gain} |" in page, (name, kind)
+    for variant, rows in lead.items():
+        values = [row["NDCG@10"] for row in rows]
+        answers = np.mean([row["answers"] for row in rows])
+        cells = f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} | {answers / 1e6:.2f}"
+        assert f"| {variant} | {cells} |" in page
+    for name in (*added["added"], "visible films asked too"):
+        rows = [row for key, row in added["rows"].items() if key.startswith(f"{name}, seed")]
+        assert len(rows) == 3
+        cells = [
+            f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
+            for values in (
+                [row["curve"][-1]["NDCG@10"] for row in rows],
+                [row["test"]["NDCG@10"] for row in rows],
+            )
+        ]
+        assert f"| {name} | {' | '.join(cells)} |" in page
+
+
 def test_the_first_example_of_the_readme_is_what_comes_out():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     names: dict = {}
