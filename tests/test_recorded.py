@@ -1,10 +1,12 @@
-"""The figures on record that notebooks quote."""
+"""What notebooks take from elsewhere: figures on record, and code of another notebook."""
+
+import json
 
 import pytest
 from helpers import ROOT
 
 from bert4rec import InputError
-from bert4rec.notebook import recorded, recorded_means
+from bert4rec.notebook import recorded, recorded_means, reuse
 
 
 def test_records_are_read_from_where_notebooks_run(monkeypatch):
@@ -25,3 +27,20 @@ def test_what_is_not_on_record_is_said(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="start this notebook in the folder notebooks"):
         recorded("blend")
+
+
+def test_what_was_written_in_another_notebook_is_run_as_it_is_now(tmp_path):
+    path = tmp_path / "one.ipynb"
+    cells = [("import math", ["mine"]), ("wrong(", []), ("half = math.pi / 2", ["mine", "other"])]
+    notebook = {
+        "cells": [
+            {"cell_type": "code", "source": [text], "metadata": {"tags": tags} if tags else {}}
+            for text, tags in cells
+        ]
+    }
+    path.write_text(json.dumps(notebook))
+    assert reuse(path, "mine")["half"] == pytest.approx(1.5708, abs=1e-4)
+    with pytest.raises(InputError, match=r'no cell carries the tag "yours"'):
+        reuse(path, "yours")
+    with pytest.raises(InputError, match="no such notebook"):
+        reuse(tmp_path / "two.ipynb", "mine")
