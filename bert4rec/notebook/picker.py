@@ -51,11 +51,13 @@ def picker(recommender: Recommender, history: Sequence[object] = (), k: int = 10
     chosen = widgets.TagsInput(value=titles, allowed_tags=recommender.titles)
     chosen.allow_duplicates = False
     note, heading = widgets.HTML(), widgets.HTML()
-    reason = widgets.Image(format="svg+xml", layout={"width": "520px", "max_width": "100%"})
+    reason = widgets.Image(
+        format="svg+xml", layout={"flex": "1 1 420px", "max_width": "100%", "object_fit": "contain"}
+    )
     rows = [
         widgets.HBox(
             [
-                widgets.HTML(layout={"width": "300px"}),
+                widgets.HTML(layout={"width": "270px"}),
                 widgets.Button(description="add", layout={"width": "4em"}),
                 widgets.Button(description="why?", layout={"width": "4.5em"}),
             ]
