@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import itertools
 import json
 import re
 import shutil
@@ -81,6 +82,7 @@ def gather(folder: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".ipynb":
             book = json.loads(path.read_text(encoding="utf-8"))
+            describe_figures(book["cells"])
             for cell in book["cells"]:
                 if cell["cell_type"] == "markdown":
                     text = linked("".join(cell["source"]), path, folder)
@@ -104,6 +106,19 @@ def gather(folder: Path) -> None:
         text += f"```{{literalinclude}} {path.name}\n:language: python\n:linenos:\n```\n"
         place.with_suffix(".md").write_text(text, encoding="utf-8")
     (folder / "masking.png").write_bytes(picture("02_cloze_masking"))
+
+
+def describe_figures(cells: list[dict]) -> None:
+    """Give each figure the words under it as its alt text: a notebook itself has no place for it.
+
+    Args:
+        cells: of a notebook; the cells with a figure get metadata that MyST-NB reads.
+    """
+    for cell, after in itertools.pairwise(cells):
+        caption = re.match(r"\*(?!\*)(.+?)\*(?:\n|$|\s)", "".join(after["source"]), re.S)
+        if "plt.show()" in "".join(cell["source"]) and caption:
+            words = " ".join(caption[1].split())
+            cell["metadata"]["mystnb"] = {"image": {"alt": re.sub(r"[`*$\[\]]", "", words)}}
 
 
 def linked(text: str, path: Path, folder: Path) -> str:

@@ -273,10 +273,11 @@ def test_the_answers_are_right_and_wrong_ones_are_not(path, tmp_path, monkeypatc
     monkeypatch.setattr(bert4rec.ClozeBatches, "epoch", some_batches)
     names = {"display": print, "bert4rec": bert4rec}
     for cell in code_cells(path):
-        if "subprocess.run" in "".join(cell["source"]):
-            continue  # a minute of other processes, which nbval looks at; no exercise needs them
+        source = "".join(cell["source"])
+        if "subprocess.run" in source or (path.stem[:2] == "10" and "optimizer.step()" in source):
+            continue  # a minute that nbval looks at, and that no exercise needs
         # what a trained model must reach is asserted by nbval, on a trained model
-        tree = WithoutAsserts().visit(ast.parse("".join(cell["source"])))
+        tree = WithoutAsserts().visit(ast.parse(source))
         exec(compile(tree, f"{path.stem} {cell['id']}", "exec"), names)
     for number, (answer, checked, slots) in enumerate(exercises(path), start=1):
         where = f"{path.stem}, exercise {number}"

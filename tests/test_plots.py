@@ -19,7 +19,6 @@ from bert4rec import (
 )
 from bert4rec.notebook import plots
 from bert4rec.notebook.style import THEMES, use_theme
-from bert4rec.training.checkpoint import History
 
 
 @pytest.fixture(params=THEMES)
@@ -51,7 +50,6 @@ def test_every_figure_is_readable_in_both_themes(theme, sequences):
         {"epoch": 1, "step": 9, "loss": 2.0, "learning_rate": 0.1, "seconds": 9.0, "NDCG@10": 0.2},
         {"epoch": 2, "step": 18, "loss": 1.0, "learning_rate": 0.1, "seconds": 18.0},
     ]
-    history = History(epochs=curve, best_epoch=1, best_score=0.2)
     inputs, labels = torch.tensor([0, 5, 9]), torch.tensor([IGNORE, IGNORE, 7])
     model = BERT4Rec(ModelConfig(num_items=8, hidden_size=16)).eval()
     runs = [{"seed": 0, "curve": curve, "best_epoch": 1}]
@@ -65,9 +63,7 @@ def test_every_figure_is_readable_in_both_themes(theme, sequences):
         plots.visibility({"both": torch.ones(2, 2).bool(), "one": torch.eye(2).bool()}, ["a", "b"]),
         plots.moved(torch.eye(2), torch.ones(2, 2), ["a", "b"], ("drawn", "danger")),
         plots.position_similarity(model.model.embedding.position_embeddings.weight),
-        plots.training_curves(history, 0.1),
         plots.quality_over_time(runs, {"published": 0.15}),
-        plots.metric_over_k(report, k=10),
         plots.effects({"one": -0.02, "two": 0.01}, 0.003, "NDCG@10"),
         plots.target_ranks(report, "transitions", "popularity"),
         plots.protocols({"all": other, "again": other}),

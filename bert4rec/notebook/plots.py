@@ -14,8 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..data import Sequences
-from ..evaluation import Ranks, Report
-from ..training import History
+from ..evaluation import Report
 from .curves import additions, compared, learning
 from .diagrams import attention, explanation, masking, position_similarity, sublayer_stack
 from .looking import moved, visibility
@@ -38,7 +37,6 @@ __all__ = [
     "learning",
     "long_tail",
     "masking",
-    "metric_over_k",
     "moved",
     "popularity_of_lists",
     "position_similarity",
@@ -48,7 +46,6 @@ __all__ = [
     "sampled_hits",
     "sublayer_stack",
     "target_ranks",
-    "training_curves",
     "use_theme",
     "visibility",
 ]
@@ -91,23 +88,6 @@ def history_lengths(sequences: Sequences, max_len: int) -> Figure:
     axes.set(xlabel=f"items in a history{'' if short else ' (log)'}", ylabel="users")
     axes.set_title("Histories differ in length")
     axes.legend()
-    return figure
-
-
-def training_curves(history: History, popularity: float | None = None) -> Figure:
-    """Loss and validation NDCG@10 over the epochs, with the best epoch and the popularity line."""
-    table = history.table()
-    figure, (left, right) = new_figure(1, 2, (9, 3.4))
-    left.plot(table.index, table["loss"])
-    left.set(xlabel="epoch", ylabel="loss (nats per hidden item)", title="Training loss")
-    validated = table["NDCG@10"].dropna()
-    right.plot(validated.index, validated, label="BERT4Rec")
-    right.plot(history.best_epoch, history.best_score, "o", color="C0", label="best, kept")
-    if popularity is not None:
-        right.axhline(popularity, color="C1", linestyle="--", label="popularity")
-    right.set(xlabel="epoch", ylabel="NDCG@10", title="Validation, full ranking")
-    right.set_ylim(bottom=0)
-    right.legend()
     return figure
 
 
@@ -161,29 +141,6 @@ def effects(differences: Mapping[str, float], noise: float, label: str) -> Figur
     axes.set_xlabel(label)
     axes.legend(loc="upper left")
     return figure
-
-
-def metric_over_k(report: Report, k: int = 50) -> Figure:
-    """HR@k and NDCG@k of every model in a report, with bands of their 95% confidence intervals."""
-    ks = np.unique(np.geomspace(1, k, 20).round().astype(int))
-    figure, axes = new_figure(1, 2, (9, 3.6))
-    for axis, metric in zip(axes, ("HR", "NDCG"), strict=True):
-        for number, (name, ranks) in enumerate(report.models.items()):
-            mean, error = _means(ranks, metric, ks)
-            axis.plot(ks, mean, LINES[number % 4], label=name, color=f"C{number}")
-            low, high = mean - 1.96 * error, mean + 1.96 * error
-            axis.fill_between(ks, low, high, alpha=0.2, color=f"C{number}")
-        axis.set(xlabel="k", ylabel=f"{metric}@k", xlim=(1, k))
-        axis.set_ylim(bottom=0)
-    axes[0].legend()
-    figure.suptitle(f"{report.protocol}, {report.num_users:,} users", fontsize=10)
-    return figure
-
-
-def _means(ranks: Ranks, metric: str, ks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    means = [ranks.metric(f"{metric}@{k}") for k in ks]
-    errors = [ranks.standard_error(f"{metric}@{k}") for k in ks]
-    return np.array(means), np.array(errors)
 
 
 def target_ranks(report: Report, one: str, other: str) -> Figure:
