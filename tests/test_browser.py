@@ -82,6 +82,8 @@ def run_all(page, address: str, path: Path) -> None:
         '.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached", timeout=120_000
     )
     for _ in range(5):  # what is chosen while the kernel is still being connected is lost
+        if page.locator(".jp-Dialog").count():  # as of a kernel that starts late: its default
+            page.locator(".jp-Dialog .jp-mod-accept").first.click()
         page.locator(".lm-MenuBar-item", has_text="Run").first.click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         try:
