@@ -22,7 +22,6 @@ import torch
 from row_by_row import measure_rows
 
 from bert4rec import (
-    PAD,
     BERT4Rec,
     ClozeBatches,
     Sequences,
@@ -31,7 +30,7 @@ from bert4rec import (
     rank_targets,
     train,
 )
-from bert4rec.data import IGNORE
+from bert4rec.notebook.broken import ask_everywhere
 from bert4rec.recommend.records import versions
 from bert4rec.training import loop
 
@@ -89,8 +88,8 @@ class AllAsked(ClozeBatches):
     """Batches with the bug of notebook 4: the films that are visible are asked for, too."""
 
     def examples(self, tokens, generator):
-        inputs, _ = super().examples(tokens, generator)
-        return inputs, tokens.masked_fill(tokens == PAD, IGNORE)
+        inputs, labels = super().examples(tokens, generator)
+        return inputs, ask_everywhere(inputs, labels)
 
 
 def trained(sequences: Sequences, config, batches: type[ClozeBatches] = ClozeBatches) -> dict:

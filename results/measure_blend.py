@@ -10,7 +10,6 @@ validation; NDCG@10 and HR@10 are of the test. Twenty minutes on two cores.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from row_by_row import measure_rows
+from row_by_row import measure_rows, movielens_logs
 
 from bert4rec import (
     BERT4Rec,
@@ -43,16 +42,9 @@ METRICS = ("NDCG@10", "HR@10")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ml-100k", required=True, type=Path, help="ml-100k.inter")
-    parser.add_argument("--ml-1m", required=True, type=Path, help="ml-1m.txt.xz")
-    options = parser.parse_args()
-    about = {
-        "command": "python results/measure_blend.py "
-        f"--ml-100k {options.ml_100k.name} --ml-1m {options.ml_1m.name}",
-        "versions": versions(torch.device("cpu")),
-    }
-    measure_rows(OUTPUT, about, rows(options.ml_100k, options.ml_1m))
+    ml_1m, ml_100k, command = movielens_logs(__doc__, "measure_blend.py")
+    about = {"command": command, "versions": versions(torch.device("cpu"))}
+    measure_rows(OUTPUT, about, rows(ml_100k, ml_1m))
 
 
 def rows(ml_100k: Path, ml_1m: Path) -> Iterator[tuple[str, Callable[[], dict]]]:

@@ -16,7 +16,6 @@ preset `tutorial`, seed 0, one thread. Half an hour.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
@@ -25,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from row_by_row import measure_rows
+from row_by_row import measure_rows, movielens_logs
 
 from bert4rec import (
     BERT4Rec,
@@ -47,18 +46,14 @@ CUTS = (0.1, 0.2, 0.3, 0.4, 0.5)  # the share of the log after the moment of the
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ml-1m", required=True, type=Path, help="ml-1m.txt.xz")
-    parser.add_argument("--ml-100k", required=True, type=Path, help="ml-100k.inter")
-    options = parser.parse_args()
+    ml_1m, ml_100k, command = movielens_logs(__doc__, "measure_what_matters.py")
     torch.set_num_threads(1)
     about = {
-        "command": "python results/measure_what_matters.py "
-        f"--ml-1m {options.ml_1m.name} --ml-100k {options.ml_100k.name}",
+        "command": command,
         "training": {"preset": "tutorial", "seed": get_preset("tutorial").training.seed},
         "versions": versions(torch.device("cpu")),
     }
-    measure_rows(OUTPUT, about, rows(options.ml_1m, options.ml_100k))
+    measure_rows(OUTPUT, about, rows(ml_1m, ml_100k))
 
 
 def rows(ml_1m: Path, ml_100k: Path) -> Iterator[tuple[str, Callable[[], dict]]]:

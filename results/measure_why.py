@@ -18,7 +18,6 @@ one thread. An hour and a half of one quiet core.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import time
 from collections import Counter
@@ -31,7 +30,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import torch
-from row_by_row import measure_rows
+from row_by_row import measure_rows, movielens_logs
 
 from bert4rec import (
     BERT4Rec,
@@ -57,18 +56,14 @@ SEEDS = (0, 1, 2)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ml-1m", required=True, type=Path, help="ml-1m.txt.xz")
-    parser.add_argument("--ml-100k", required=True, type=Path, help="ml-100k.inter")
-    options = parser.parse_args()
+    ml_1m, ml_100k, command = movielens_logs(__doc__, "measure_why.py")
     torch.set_num_threads(1)
     about = {
-        "command": "python results/measure_why.py "
-        f"--ml-1m {options.ml_1m.name} --ml-100k {options.ml_100k.name}",
+        "command": command,
         "training": {"preset": "tutorial", "seeds": list(SEEDS)},
         "versions": versions(torch.device("cpu")),
     }
-    measure_rows(OUTPUT, about, rows(options.ml_1m, options.ml_100k))
+    measure_rows(OUTPUT, about, rows(ml_1m, ml_100k))
 
 
 def rows(ml_1m: Path, ml_100k: Path) -> Iterator[tuple[str, Callable[[], dict]]]:

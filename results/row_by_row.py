@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bert4rec.files import write_atomically
+
+
+def movielens_logs(description: str, script: str) -> tuple[Path, Path, str]:
+    """The logs that a script is called with: ml-1m.txt.xz, ml-100k.inter, and how it was called."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--ml-1m", required=True, type=Path, help="ml-1m.txt.xz")
+    parser.add_argument("--ml-100k", required=True, type=Path, help="ml-100k.inter")
+    logs = parser.parse_args()
+    command = f"python results/{script} --ml-1m {logs.ml_1m.name} --ml-100k {logs.ml_100k.name}"
+    return logs.ml_1m, logs.ml_100k, command
 
 
 def measure_rows(output: Path, about: dict, rows: Iterable[tuple[str, Callable[[], dict]]]) -> None:

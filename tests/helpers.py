@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import importlib.util
+import shutil
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,9 @@ from bert4rec import BERT4Rec, ModelConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+LAUNCH = {"executable_path": CHROMIUM, "args": ["--no-sandbox", "--disable-gpu"]}
+SHOTS = ROOT / "runs" / "browser"  # screenshots
 
 
 @cache

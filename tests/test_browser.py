@@ -7,7 +7,6 @@ runs/browser/. The notebooks run in a copy of the repository: JupyterLab saves b
 import json
 import os
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,14 +15,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import CHROMIUM, LAUNCH, SHOTS
 from mutations import copy_of_the_repository
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the path")
 
-SHOTS = ROOT / "runs" / "browser"
 # a cell is marked as waiting or as run
 BEGUN = r"""() => [...document.querySelectorAll('.jp-InputPrompt')]
     .some(prompt => /\[(\*|\d+)\]/.test(prompt.textContent))"""
@@ -68,9 +65,7 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+        chromium = playwright.chromium.launch(**LAUNCH)
         yield chromium
         chromium.close()
 

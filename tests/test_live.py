@@ -11,14 +11,12 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, docs_script
+from helpers import CHROMIUM, LAUNCH, ROOT, SHOTS, docs_script
 
 from bert4rec import Recommender
 from bert4rec.evaluation import Blend
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 NODE = shutil.which("node")
-SHOTS = ROOT / "runs" / "browser"
 TOY = docs_script("make_live").EXAMPLES["Toy user"]
 MODES = ("mixed", "bert4rec", "sasrec", "counting")
 # what the tests ask of the modules: of each history all scores, attention, the best, and reasons
@@ -58,9 +56,7 @@ def chromium():
     if CHROMIUM is None:
         pytest.skip("there is no chromium on the path")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = playwright.chromium.launch(**LAUNCH)
         yield browser
         browser.close()
 

@@ -279,12 +279,11 @@ def test_the_first_example_of_the_readme_is_what_comes_out():
     reached = {name: metrics["HR@10"]["mean"] for name, metrics in full["models"].items()}
     assert 0.32 < reached["blend"] < 0.35, "one person in three"
     assert 0.25 < reached["transitions"] < 0.30, "a little more than one in four"
-    means = [run["reports"]["full"]["models"]["BERT4Rec"]["NDCG@10"] for run in ml_1m_runs()]
+    means = [
+        run["reports"]["full"]["models"]["BERT4Rec"]["NDCG@10"]
+        for run in record("ml-1m.json")["runs"]
+    ]
     assert f"{np.mean(means):.4f} ± {np.std(means, ddof=1):.4f}" in readme
-
-
-def ml_1m_runs() -> list[dict]:
-    return record("ml-1m.json")["runs"]
 
 
 def record(name: str) -> dict:

@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class Exercise:
 
 
 def exercise(
-    registered: dict[int, Exercise], number: int, expected: str, *kinds: type, because: str
+    registered: dict[int, Exercise], number: int, expected: str, *kinds: Any, because: str
 ) -> Callable[[Callable[..., bool | str]], Callable[..., bool | str]]:
     """Enter the function below as the judge of an exercise, in the file of its notebook."""
 

@@ -51,7 +51,7 @@ def helped_most(answer: str, recommender: Recommender, toy: Sequence[str]) -> bo
     EXERCISES,
     3,
     "a function",
-    Callable,  # type: ignore[arg-type]
+    Callable,
     because="Two sets of titles, and what is in both: SASRec and BERT4Rec agree on half of the "
     "toy user's list.",
 )

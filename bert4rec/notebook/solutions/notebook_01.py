@@ -56,7 +56,7 @@ def after_jurassic_park(
     EXERCISES,
     2,
     "a function",
-    Callable,  # type: ignore[arg-type]
+    Callable,
     because="Old films still have a say, but a smaller one. The module's ItemTransitions does it "
     "in the same way.",
 )

@@ -44,7 +44,7 @@ def loss_of_two(answer: float) -> bool | str:
     EXERCISES,
     2,
     "a function",
-    Callable,  # type: ignore[arg-type]
+    Callable,
     because="It agrees with F.cross_entropy on four batches, one of them with scores of 1,000.",
 )
 def cloze_loss(answer: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> bool | str:

@@ -16,7 +16,7 @@ EXERCISES: dict[int, Exercise] = {}
     EXERCISES,
     1,
     "a function",
-    Callable,  # type: ignore[arg-type]
+    Callable,
     because="It needs no training, no other household and no count, and it is a rival that any "
     "model of a grocer's log must beat.",
 )
@@ -44,7 +44,7 @@ def last_bought_first(answer: Callable) -> bool | str:
     EXERCISES,
     2,
     "a function",
-    Callable,  # type: ignore[arg-type]
+    Callable,
     because="Only the same thing at the same second is said twice. The same thing a week later is "
     "news, and the sort by item gave each basket an order that no shopper made.",
 )
