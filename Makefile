@@ -2,6 +2,7 @@
 # make test   set everything up and run all tests, the notebooks among them
 # make train  train on the embedded ratings, print the report, recommend
 # make book   build the site of all notebooks: open book/html/index.html
+# make book REPOSITORY=https://github.com/owner/name   the same, with links to there, Binder and Colab
 # make live   of that site only the page in which the models run: open book/html/live.html
 # make fuzz   read ten thousand generated logs, and as many files, as the oracle does
 # make mutations  put small faults into the module, one at a time: do the tests notice?
@@ -31,7 +32,7 @@ train: $(READY)
 
 # From the committed outputs; nothing is run.
 book: $(READY)
-	$(BIN)/python docs/make_book.py
+	REPOSITORY="$(REPOSITORY)" $(BIN)/python docs/make_book.py
 
 live: $(READY)
 	$(BIN)/python docs/make_live.py
@@ -81,7 +82,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14)' 2>/dev/null || { \
 		echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=python3.12 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-compile --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@# no question about news in front of the first notebook, and nothing fetched for it
 	$(BIN)/jupyter labextension disable --level=sys_prefix \
