@@ -20,6 +20,7 @@ from .devices import pick_device
 from .errors import InputError
 from .evaluation import (
     METRICS,
+    ItemKNN,
     ItemTransitions,
     Negatives,
     Popularity,
@@ -46,6 +47,7 @@ __all__ = [
     "History",
     "Holdout",
     "InputError",
+    "ItemKNN",
     "ItemTransitions",
     "ModelConfig",
     "Negatives",

@@ -27,22 +27,15 @@ if os.environ.get("NO_COLOR"):  # what tyro asks for when it is imported
 import tyro
 
 from . import __version__, distributed
-from .data import (
-    Reading,
-    Sequences,
-    Vocabulary,
-    download_movielens,
-    load_movielens,
-    read_interactions,
-)
-from .data.movielens import RELEASES
+from .data import download_movielens
+from .data.options import DataOptions
 from .devices import keep_freed_memory
 from .errors import InputError
 from .evaluation import Report, Scorer
 from .files import model_folder, read_config, write_atomically
 from .model import ModelConfig
 from .recommend import Recommender
-from .training import PRESETS, Preset, TrainingConfig, get_preset
+from .training import AUTO, PRESETS, TrainingConfig, get_preset
 from .training.progress import VALIDATED
 
 
@@ -69,57 +62,7 @@ else:
     # num_items follows from the data and is no option
     _Model = _unchecked(ModelConfig, num_items=(Annotated[int, tyro.conf.Suppress], 1))
     _Training = _unchecked(TrainingConfig)
-    _PresetName = Literal[tuple(PRESETS)]
-
-
-@dataclass(frozen=True)
-class DataOptions(Reading):
-    """Which log is read, and how."""
-
-    data: str = "small"
-    """A MovieLens release (small, 100k, 1m, 20m, 25m, 32m) or a file: .csv, .tsv, .parquet,
-    .inter or .txt (`user item` lines), compressed or not."""
-    separator: str | None = None
-    """What stands between the fields of a line, if not what the format has: ";"."""
-    encoding: str | None = None
-    """The encoding of the file, if it is not UTF-8: cp1252, utf-16."""
-    columns: tuple[str, ...] | None = None
-    """Names for the columns of a file that has no header."""
-    titles: Path | None = None
-    """A file with an item and a title column (.csv, .tsv, .item, .parquet), for data that is not
-    MovieLens."""
-
-    def read(self) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-        """Read the log and, where it brings them or they were named, the titles."""
-        interactions, movies = self.read_log()
-        return interactions, movies if self.titles is None else read_interactions(self.titles)
-
-    def read_log(self) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-        """Read the log, and the titles if they come with it."""
-        if self.data in RELEASES:
-            return load_movielens(self.data)
-        if not Path(self.data).exists() and not set("./~") & set(self.data):
-            raise InputError(
-                f"--data {self.data!r} is neither a file nor a MovieLens release "
-                f"({', '.join(RELEASES)})."
-            )
-        names = ("user", "item", "separator", "encoding", "columns")
-        return read_interactions(self.data, **{name: getattr(self, name) for name in names}), None
-
-    def record(self) -> dict:
-        """What a folder shall say about its log: files by their whole path, to find them again."""
-        said = asdict(self)
-        said = {k: str(v) if isinstance(v, Path) else v for k, v in said.items()}
-        for name in ("data", "titles"):
-            if said[name] and said[name] not in RELEASES:
-                said[name] = str(Path(said[name]).expanduser().resolve())
-        return said
-
-    def sequences(
-        self, interactions: pd.DataFrame, vocabulary: Vocabulary | None = None
-    ) -> Sequences:
-        """Build the sequences of a log, of the items of a vocabulary if one is given."""
-        return Sequences.from_interactions(interactions, vocabulary=vocabulary, **self.arguments())
+    _PresetName = Literal[(AUTO, *PRESETS)]
 
 
 @dataclass(frozen=True)
@@ -130,9 +73,10 @@ class Train:
     """The folder for the model, its checkpoint and metrics.json."""
     model: Annotated[_Model, tyro.conf.OmitArgPrefixes]
     training: Annotated[_Training, tyro.conf.OmitArgPrefixes]
-    data: Annotated[DataOptions, tyro.conf.OmitArgPrefixes] = DataOptions()
-    preset: _PresetName = "tutorial"
-    """Where the settings below start from."""
+    data: Annotated[DataOptions, tyro.conf.OmitArgPrefixes] = field(default_factory=DataOptions)
+    preset: _PresetName = AUTO
+    """Where the settings below start from. "auto" chooses them by the size and sparsity of the log;
+    what stands below as defaults is then that of a small one."""
     log_dir: Path = Path("training")
     """Where TensorBoard's event files go: tensorboard --logdir=training shows them."""
     resume: bool = False
@@ -143,17 +87,26 @@ class Train:
     """Mix item transitions into the scores, by a weight that is chosen on the validation."""
     json: bool = False
     """Print the report as JSON, and nothing else to standard output."""
+    given: tyro.conf.Suppress[tuple[str, ...]] = ()
+    """The settings that were named, and are no defaults."""
+
+    def settings(self) -> dict[str, Any]:
+        found = {**vars(self.model), **vars(self.training)}
+        del found["num_items"]
+        return found
 
     def run(self) -> None:
-        shape = {k: v for k, v in asdict(self.model).items() if k != "num_items"}
-        preset = Preset("as named here", shape, TrainingConfig(**asdict(self.training)))
-        preset.model_config(1)  # a bad value is said before anything is read
+        settings = self.settings()
+        if self.preset == AUTO:  # what was not given is left to the log
+            settings = {name: settings[name] for name in self.given}
+        metric = get_preset("tutorial", **settings).training.metric  # says a bad value at once
         interactions, movies = self.data.read()
         with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
             recommender = Recommender.fit(
                 interactions,
                 movies,
-                preset,
+                self.preset,
+                **settings,
                 **self.data.arguments(),
                 seen=self.data.seen,
                 output=self.output,
@@ -169,7 +122,7 @@ class Train:
         assert history is not None and report is not None  # noqa: PT018
         say(
             f"{history.stopped} after {len(history.epochs)} epochs and {history.seconds:.0f} s; "
-            f"best validation {preset.training.metric} {history.best_score:.4f} in epoch "
+            f"best validation {metric} {history.best_score:.4f} in epoch "
             f"{history.best_epoch}",
             self.json,
         )
@@ -298,22 +251,17 @@ def main(args: list[str] | None = None) -> int:
     try:
         # the preset must be known before the options are parsed: it gives their defaults
         ahead = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        ahead.add_argument("--preset", default="tutorial")
-        preset = get_preset(ahead.parse_known_args(args)[0].preset)
-        commands = {
-            "download": (Download, None),
-            "train": (Train, _train_defaults(preset)),
-            "evaluate": (Evaluate, None),
-            "recommend": (Recommend, None),
-        }
-        union: Any = None
-        for name, (command, default) in commands.items():
-            extra: dict[str, Any] = {} if default is None else {"default": default}
-            subcommand = tyro.conf.subcommand(name, prefix_name=False, **extra)
-            kind = Annotated[command, subcommand]  # type: ignore[valid-type]
-            union = kind if union is None else union | kind
-        about = __doc__.split("\n")[0]
-        tyro.cli(union, prog="bert4rec", description=about, args=args).run()
+        ahead.add_argument("--preset", default=AUTO)
+        name = ahead.parse_known_args(args)[0].preset
+        preset = get_preset("tutorial" if name == AUTO else name)
+        shape, training = asdict(preset.model_config(1)), asdict(preset.training)
+        command = _parse(args, shape, training)
+        if isinstance(command, Train):
+            # what a setting is in spite of another default was given
+            others = [{k: _other(v) for k, v in part.items()} for part in (shape, training)]
+            given = command.settings().items() & _parse(args, *others).settings().items()
+            command = dataclasses.replace(command, given=tuple(sorted(dict(given))))
+        command.run()
     except BrokenPipeError:  # whoever reads the output, as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as error:
@@ -345,6 +293,25 @@ def print_report(report: Report, as_json: bool, gaps: dict | None = None) -> Non
             )
 
 
-def _train_defaults(preset) -> Train:
-    model, training = _Model(**preset.shape), _Training(**asdict(preset.training))
-    return Train(output=tyro.MISSING, model=model, training=training)
+def _other(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    return value + "'" if isinstance(value, str) else (value or 0) + 1
+
+
+def _parse(args: list[str], shape: dict, training: dict) -> Any:
+    """Parse the command line, with these defaults for the settings of `train`."""
+    train = Train(output=tyro.MISSING, model=_Model(**shape), training=_Training(**training))
+    commands: dict[str, tuple[type, dict[str, Any]]] = {
+        "download": (Download, {}),
+        "train": (Train, {"default": train}),
+        "evaluate": (Evaluate, {}),
+        "recommend": (Recommend, {}),
+    }
+    union: Any = None
+    for name, (command, extra) in commands.items():
+        subcommand = tyro.conf.subcommand(name, prefix_name=False, **extra)
+        kind = Annotated[command, subcommand]  # type: ignore[valid-type]
+        union = kind if union is None else union | kind
+    about = __doc__.split("\n")[0]
+    return tyro.cli(union, prog="bert4rec", description=about, args=args)

@@ -22,6 +22,7 @@ from row_by_row import measure_rows, movielens_logs
 
 from bert4rec import (
     BERT4Rec,
+    ItemKNN,
     ItemTransitions,
     Recommender,
     Sequences,
@@ -78,7 +79,12 @@ def trained(read: Callable) -> dict:
 def blended(model: BERT4Rec, split: Split) -> dict:
     """The weight, and the ranks of the blend and its parts under both protocols."""
     blend, by_weight = choose_weight(model, TransitionTable.count(split.train), split.validation)
-    models = {"blend": blend, "network": model, "transitions": ItemTransitions(split.train)}
+    models = {
+        "blend": blend,
+        "network": model,
+        "transitions": ItemTransitions(split.train),
+        "item-kNN": ItemKNN(split.train),
+    }
     reports = {protocol: evaluate(models, split.test, protocol) for protocol in PROTOCOLS}
     return {"weight": blend.weight, "by weight": by_weight, "reports": reports}
 

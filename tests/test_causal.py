@@ -129,7 +129,9 @@ def test_it_has_the_same_doors(tmp_path):
     assert set(recommender.report.models) == {
         "SASRec + transitions", "SASRec", "item transitions", "popularity",
     }  # fmt: skip
-    pd.testing.assert_frame_equal(loaded.recommend([101, 102]), recommender.recommend([101, 102]))
+    pd.testing.assert_frame_equal(
+        loaded.recommend([101, 102]), recommender.recommend([101, 102]), atol=1e-5
+    )
     table = loaded.explain([101, 102])
     assert table.index.tolist() == ["101", "102"]
     np.testing.assert_allclose(

@@ -88,7 +88,7 @@ def _counted_rows(
         how many columns each row has; the columns, row after row, ascending; their counts.
     """
     size = sequences.num_items + 2
-    sequences = _some_users(sequences)
+    sequences = some_users(sequences)
     ends = np.cumsum(sequences.item_counts()) * reach * len(rows)  # about as many pairs
     edges = np.searchsorted(ends, np.arange(PAIRS, ends[-1], PAIRS)) + 1
     for low, high in itertools.pairwise(np.unique([0, *edges, size])):
@@ -115,7 +115,7 @@ def near_pairs(sequences: Sequences, reach: int) -> Iterator[tuple[np.ndarray, n
     Yields:
         The tokens of the earlier and of the later items, (num_pairs,) int64 each, and the distance.
     """
-    sequences = _some_users(sequences)
+    sequences = some_users(sequences)
     tokens = sequences.tokens.astype(np.int64)
     users = np.repeat(np.arange(sequences.num_users, dtype=np.int32), sequences.lengths)
     for distance in range(1, reach + 1):
@@ -123,7 +123,8 @@ def near_pairs(sequences: Sequences, reach: int) -> Iterator[tuple[np.ndarray, n
         yield tokens[:-distance][same], tokens[distance:][same], distance
 
 
-def _some_users(sequences: Sequences) -> Sequences:
+def some_users(sequences: Sequences) -> Sequences:
+    """The log itself or, of one with more than COUNTED interactions, every n-th user's part."""
     every = -(-sequences.num_interactions // COUNTED)
     if every > 1 or sequences.ends is not None:
         return sequences.select(np.arange(0, sequences.num_users, every))

@@ -4,7 +4,7 @@ Where each user's target comes out (`ranks`), what that is worth (`metrics`), ag
 is ranked (`negatives`, `protocols`), and what a model must beat (`baselines`).
 """
 
-from .baselines import ItemTransitions, OwnPopularity, Popularity
+from .baselines import ItemKNN, ItemTransitions, OwnPopularity, Popularity
 from .blend import Blend, TransitionTable, choose_weight
 from .metrics import GAINS, METRICS
 from .negatives import Negatives

@@ -7,6 +7,7 @@ opaque, so that a page of the other kind does not swallow the labels.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -132,6 +133,18 @@ def theme() -> Theme:
 def shortened(text: str, length: int) -> str:
     """A text of at most `length` characters, cut off with an ellipsis if it was longer."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _sharpen() -> None:
+    """In a notebook, draw figures in twice the pixels, shown at the same size: sharp everywhere."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None and "inline" in plt.get_backend():
+        from matplotlib_inline.config import InlineBackend
+
+        InlineBackend.instance(parent=shell).figure_formats = {"retina"}
+
+
+_sharpen()
 
 
 def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7, 3.6), **options):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -21,13 +22,14 @@ from ..data.catalogue import item_titles
 from ..data.interactions import as_frame, find_columns
 from ..data.values import id_codes
 from ..errors import InputError
-from ..evaluation import Blend, Report, TransitionTable, choose_weight
+from ..evaluation import Blend, Popularity, Report, TransitionTable, choose_weight
 from ..files import CONFIG, VOCABULARY, stored
 from ..model import BERT4Rec, ModelConfig
 from ..registry import sort_options
-from ..training import Preset, TrainingConfig, get_preset
+from ..training import AUTO, Preset, TrainingConfig, auto_preset, get_preset
 from ..training.checkpoint import RECORD, Run, Target
 from ..training.loop import train_run
+from ..training.progress import log_result
 from ..training.warm_start import grown
 from .inference import compare
 from .records import add_blend, write_record
@@ -46,6 +48,7 @@ class Job:
         data: what the records say of the log.
         settings: where the next update starts from: those of the first training.
         begun: when it was begun, by `perf_counter`.
+        items: the table of titles, if there is one.
         transitions: earlier counts, which the log's own are merged with.
         blend: the model with the transitions, if it was asked for.
         report: what was reached on the test, where a folder was named.
@@ -57,6 +60,7 @@ class Job:
     data: dict[str, object]
     settings: TrainingConfig
     begun: float
+    items: pd.DataFrame | None = None
     transitions: TransitionTable | None = None
     blend: Blend | None = None
     report: Report | None = None
@@ -81,34 +85,43 @@ class Job:
                 "training": asdict(self.settings),
                 "seen": run.split.test.seen,
             }
+        if run.target.log_dir is not None:
+            run.beside = lambda: {
+                "popularity": Popularity(run.split.train),
+                "item transitions": Blend(run.model, self.table, weight=1),
+            }
         train_run(run)
         if not run.history.best_epoch:
             raise KeyboardInterrupt(_nothing_trained(run))
         try:
             weights = self._mix()
-            if folder is None:
-                return
-            self.report = compare(run.model, run.split.test, blend=self.blend)
+            if folder is not None:
+                self.report = compare(run.model, run.split.test, blend=self.blend)
         except KeyboardInterrupt:
             if folder is None:
                 raise
             raise KeyboardInterrupt(
                 f"the model is saved in {folder}, but was not evaluated: there is no {RECORD}."
             ) from None
-        if distributed.rank() == 0:
+        if self.report is not None and distributed.rank() == 0:
             data = {**self.data, "sha256": self.sequences.digest()}
             seconds = perf_counter() - self.begun
             write_record(run, self.report, data, seconds, weights)
+        log_result(run, self.report, self.catalogue, self.items)
+
+    @cached_property
+    def table(self) -> TransitionTable:
+        """The item transitions of the log, and the earlier ones."""
+        table = TransitionTable.count(self.run.split.train)
+        return table if self.transitions is None else self.transitions.merged(table)
 
     def _mix(self) -> dict[float, float]:
         """Choose the weight of the blend; returns the validation's metric by weight."""
         run = self.run
         if not run.target.blend:
             return {}
-        table = TransitionTable.count(run.split.train)
-        table = table if self.transitions is None else self.transitions.merged(table)
         validation, metric = run.split.validation, run.config.metric
-        table = table.to(run.model.device)
+        table = self.table.to(run.model.device)
         self.blend, found = choose_weight(run.model, table, validation, metric)
         if run.target.progress and distributed.rank() == 0:
             weight = self.blend.weight
@@ -125,13 +138,14 @@ class Job:
 def fit(
     interactions: object,
     items: pd.DataFrame | None = None,
-    preset: str | Preset = "tutorial",
+    preset: str | Preset = AUTO,
     options: Mapping[str, Any] | None = None,
 ) -> Job:
     """Prepare what `Recommender.fit` says."""
     begun = perf_counter()
     (reading, target), changes = sort_options(options or {}, (Reading, Target), SETTINGS)
-    preset = get_preset(preset, **changes)
+    by_log = preset == AUTO
+    preset = get_preset("tutorial" if by_log else preset, **changes)
     preset.model_config(1)  # a bad value is said before anything is read
     there = target.output is not None and stored(target.output, CONFIG).exists()
     if there and not (target.resume or target.overwrite):
@@ -143,8 +157,13 @@ def fit(
     sequences = Sequences.from_interactions(frame, **reading.arguments())
     split = sequences.leave_one_out().with_seen(reading.seen)
     distributed.start(preset.training.device)
+    said = [str(sequences)]
+    if by_log:
+        chosen, reason = auto_preset(split.train)
+        preset = get_preset(chosen, **changes)
+        said.append(reason)
     if target.progress and distributed.rank() == 0:
-        print(sequences, flush=True)
+        print(*said, sep="\n", flush=True)
     torch.manual_seed(preset.training.seed)
     model = BERT4Rec(preset.model_config(sequences.num_items))
     catalogue = Catalogue(sequences.vocabulary, items, split.train.item_counts())
@@ -153,7 +172,7 @@ def fit(
     if not reading.time_format:
         del data["time_format"]
     run = Run(model, split, preset.training, target)
-    return Job(run, catalogue, sequences, data | target.data, preset.training, begun)
+    return Job(run, catalogue, sequences, data | target.data, preset.training, begun, items)
 
 
 def update(
@@ -203,7 +222,7 @@ def update(
     run = Run(grown(model, split.train), split, config, target)
     data: dict[str, object] = {"updated": True, **target.data}
     items_known = Catalogue(vocabulary, table, counts)
-    return Job(run, items_known, sequences, data, training, begun, transitions)
+    return Job(run, items_known, sequences, data, training, begun, items, transitions)
 
 
 def _with_new_items(known: Vocabulary, frame: pd.DataFrame, reading: Reading) -> Vocabulary:

@@ -221,7 +221,7 @@ class Recommender:
         cls,
         interactions: pd.DataFrame,
         items: pd.DataFrame | None = None,
-        preset: str | Preset = "tutorial",
+        preset: str | Preset = "auto",
         **options: Any,
     ) -> Recommender:
         """Train on a log: each user's last two items are held out to choose by and to test.
@@ -229,8 +229,8 @@ class Recommender:
         Args:
             interactions: a row per interaction, columns of any name.
             items: a table of titles, as for the class.
-            preset: the settings to start from: "tutorial" for thousands of interactions, "ml-1m"
-                for a million; see `PRESETS`.
+            preset: the settings to start from: "auto" chooses them by the size and sparsity of
+                the log (see `auto_preset`) and says what it chose; else one of `PRESETS`.
             options: how the log is read (fields of `Reading`: user, item, time, time_format,
                 min_user_count, min_item_count), where the model goes (of `Target`: output,
                 log_dir, resume, overwrite, progress, on_epoch, data), and settings that differ

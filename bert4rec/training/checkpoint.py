@@ -15,6 +15,7 @@ from torch import nn
 from .. import distributed
 from ..data import Split
 from ..errors import InputError
+from ..evaluation import Scorer
 from ..evaluation.metrics import DECIDING
 from ..files import read_tensors, write_tensors
 from ..model import BERT4Rec, ModelConfig
@@ -98,6 +99,7 @@ class Run:
         target: where to.
         files: further files of the model, written together with it, as vocabulary.csv.
         extra: further entries of its config.json.
+        beside: gives what is ranked on the validation once, by name, for TensorBoard's charts.
         history: what happened.
     """
 
@@ -107,6 +109,7 @@ class Run:
     target: Target = field(default_factory=Target)
     files: Mapping[str, bytes] = field(default_factory=dict)
     extra: Mapping[str, object] = field(default_factory=dict)
+    beside: Callable[[], Mapping[str, Scorer]] = dict
     history: History = field(default_factory=History)
 
 

@@ -118,6 +118,8 @@ def _train(run: Run) -> History:
         distributed.Interrupts() as interrupts,
     ):
         try:
+            for name, scorer in run.beside().items():
+                reporter.beside(name, rank_targets(scorer, split.validation))
             if not history.epochs:
                 start_from_counts(model, split.train, config)
             if distributed.rank() > 0:  # dropout of its own, also when resumed

@@ -9,12 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 import torch
 
-from ..data import PAD
+from ..data import PAD, Catalogue
+from ..data.interactions import as_frame, known_column
 from ..errors import note
+from ..evaluation import Ranks, Report
 from ..evaluation.metrics import DECIDING
 from ..files import make_folder
+from ..model import BERT4Rec
 from .settings import TrainingConfig
 
 if TYPE_CHECKING:
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 
 EVERY = 20  # steps between readings of the loss: each one waits for the GPU
 VALIDATED = (DECIDING, "HR@10")  # of a validation
+POINTS = 10_000  # items in the projector, which runs in a browser
 
 
 def new_run_folder(parent: str | Path) -> Path:
@@ -47,7 +53,8 @@ class Reporter:
 
     In TensorBoard: loss, rate, norm of the gradient and tokens per second by step, each epoch's
     loss and validation by step and by epoch, the settings as a table, and, for the comparison of
-    runs, the settings with the best validation.
+    runs, the settings with the best validation. What stands beside the model is a level line in
+    the charts of its validation: a run of its own, in a folder of the model's run.
 
     Args:
         run: what is trained; its history names the folder for event files, if any, and may have
@@ -61,6 +68,7 @@ class Reporter:
         self.done = len(run.history.epochs)
         self.settings = {**asdict(run.model.config), **asdict(run.config)}
         self.writer: SummaryWriter | None = None
+        self.lines: list[tuple[SummaryWriter, dict[str, float]]] = []
         self.bar: tqdm | None = None
         self.tokens: int | torch.Tensor = 0
         self.since = 0.0
@@ -91,7 +99,21 @@ class Reporter:
         if self.bar is not None:
             self.bar.close()
         self._log(self._write_best)
-        self._log(lambda writer: writer.close())
+
+        def close(writer: SummaryWriter) -> None:
+            for each in (writer, *(line for line, _ in self.lines)):
+                each.close()
+
+        self._log(close)
+
+    def beside(self, name: str, ranks: Ranks) -> None:
+        """Draw what another model reaches on the validation beside each epoch's."""
+
+        def write(_: SummaryWriter) -> None:
+            writer = _writer(self.log_dir, name)
+            self.lines.append((writer, {metric: ranks.metric(metric) for metric in VALIDATED}))
+
+        self._log(write)
 
     def step(
         self, step: int, rate: float, loss: torch.Tensor, norm: torch.Tensor, inputs: torch.Tensor
@@ -115,12 +137,17 @@ class Reporter:
     def epoch(self, row: dict) -> None:
         """Report one epoch: a row of `History.epochs`."""
         metrics = {name: row[name] for name in VALIDATED if name in row}
-        values = {"train/epoch_loss": row["loss"]}
-        values |= {f"validation/{name}": value for name, value in metrics.items()}
-        self._scalars(values, row["step"])
-        by_epoch = {"loss": row["loss"], **metrics}
-        self._scalars({f"epoch/{k}": v for k, v in by_epoch.items()}, row["epoch"])
-        self._log(lambda writer: writer.flush())
+        self._scalars({"train/epoch_loss": row["loss"]}, row["step"])
+        self._scalars({"epoch/loss": row["loss"]}, row["epoch"])
+
+        def write(writer: SummaryWriter) -> None:
+            for each, values in ((writer, metrics), *self.lines):
+                for name in metrics:
+                    each.add_scalar(f"validation/{name}", values[name], row["step"])
+                    each.add_scalar(f"epoch/{name}", values[name], row["epoch"])
+                each.flush()
+
+        self._log(write)
         line = f"epoch {row['epoch']:3d}/{self.config.epochs}  loss {row['loss']:.3f}"
         if metrics:
             line += "  validation " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items())
@@ -137,13 +164,14 @@ class Reporter:
 
         if not self.history.best_epoch:
             return
-        best = {f"best/{self.config.metric}": self.history.best_score}
+        best = f"best/{self.config.metric}"
+        # the columns are those of the first run that is found: the test's, which may follow, too
+        columns = dict.fromkeys((best, *(f"test/{name}" for name in VALIDATED)))
         plain = {k: v if v is not None else "none" for k, v in self.settings.items()}
         events: Any = writer.file_writer
-        for summary in hparams(plain, best):
+        for summary in hparams(plain, columns):
             events.add_summary(summary)
-        for name, value in best.items():
-            writer.add_scalar(name, value, self.history.best_epoch)
+        writer.add_scalar(best, self.history.best_score, self.history.best_epoch)
 
     def _scalars(self, values: dict[str, float], step: int) -> None:
         def write(writer: SummaryWriter) -> None:
@@ -168,6 +196,73 @@ class Reporter:
     def _restart_clock(self) -> None:
         self.tokens = 0
         self.since = time.perf_counter()
+
+
+def log_result(
+    run: Run, report: Report | None, catalogue: Catalogue, items: pd.DataFrame | None = None
+) -> None:
+    """Add to a run's TensorBoard what it reached on the test, and its items.
+
+    Each model of the report has a folder, as on the validation; the trained one has the run's own,
+    so that the page HPARAMS compares runs by it. The projector shows the item vectors, those of
+    the 10,000 most frequent items if there are more.
+
+    Whatever fails here is a warning: the model is there.
+
+    Args:
+        run: after training, with the best weights.
+        report: what was reached, if it was evaluated.
+        catalogue: the items of the model.
+        items: a table of titles; its other columns, as genres, are shown too.
+    """
+    if run.history.log_dir is None:
+        return
+    try:
+        for name, ranks in ({} if report is None else report.models).items():
+            with _writer(run.history.log_dir, "" if name == run.model.name else name) as writer:
+                for metric in VALIDATED:
+                    value, epoch = ranks.metric(metric), run.history.best_epoch
+                    writer.add_scalar(f"test/{metric}", value, epoch)
+        _write_projector(Path(run.history.log_dir), run.model, _points(catalogue, items))
+    except Exception as error:  # a table of titles may hold anything
+        note(f"{run.history.log_dir} lacks the test or the items for TensorBoard: {error}")
+
+
+def _writer(log_dir: str | None, name: str) -> SummaryWriter:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(Path(log_dir or "") / name))
+
+
+def _points(catalogue: Catalogue, items: pd.DataFrame | None) -> pd.DataFrame:
+    """What the projector says of each item, the most frequent first, by token - 1."""
+    table = pd.DataFrame({"title": catalogue.titles})
+    order = np.arange(len(table))
+    if catalogue.counts is not None:
+        counts = catalogue.counts[1:-1].astype(np.int64)
+        table["interactions"], order = counts, np.argsort(-counts, kind="stable")
+    if items is not None:
+        items = as_frame(items)
+        item, title = known_column(items, "item"), known_column(items, "title")
+        known = items.drop_duplicates(item).set_index(item).drop(columns=[title])
+        known = known.reindex(catalogue.vocabulary.items).astype("string").fillna("")
+        for name, column in known.items():
+            table[name] = column.to_numpy()
+            if column.str.contains("|", regex=False).any():  # few enough to be colours
+                table[f"first of {name}"] = column.str.split("|").str[0].to_numpy()
+    return table.iloc[order[:POINTS]]
+
+
+def _write_projector(folder: Path, model: BERT4Rec, points: pd.DataFrame) -> None:
+    """Write the vectors of some items, and what is said of them."""
+    table = model.model.embedding.token_embeddings.weight.detach().float().cpu()
+    vectors = table[points.index.to_numpy() + 1]  # (points, hidden)
+    texts = points.astype(str).replace(r"\s+", " ", regex=True)  # a tab would be a column
+    lines = ["\t".join(row) for row in ([*map(str, texts)], *texts.to_numpy().tolist())]
+    (folder / "items.tsv").write_bytes("\n".join([*lines, ""]).encode(errors="replace"))
+    np.savetxt(folder / "vectors.tsv", vectors, fmt="%.5g", delimiter="\t")
+    config = 'tensor_name: "items" tensor_path: "vectors.tsv" metadata_path: "items.tsv"'
+    (folder / "projector_config.pbtxt").write_text(f"embeddings {{ {config} }}\n")
 
 
 class FiniteCheck:

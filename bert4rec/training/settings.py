@@ -190,6 +190,7 @@ def get_preset(name: str | Preset, **changes: Any) -> Preset:
             raise InputError(
                 f"no preset is called {name!r}; there are {', '.join(PRESETS)}."
                 + did_you_mean(name, PRESETS)
+                + " (auto_preset chooses by a log.)" * (name == "auto")
             )
         name = PRESETS[name]
     shape = {f.name for f in fields(ModelConfig)} - {"num_items"}

@@ -1,5 +1,8 @@
 """Sphinx's settings for the book that `make book` builds from the committed notebooks."""
 
+import os
+from pathlib import Path
+
 import latex2mathml.converter
 from docutils import nodes
 
@@ -16,9 +19,21 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+if _repository := os.environ.get("REPOSITORY", "").rstrip("/"):  # see docs/make_book.py
+    html_theme_options |= {
+        "repository_url": _repository,
+        "repository_branch": "main",
+        "use_repository_button": True,
+        "launch_buttons": {
+            "binderhub_url": "https://mybinder.org",
+            "colab_url": "https://colab.research.google.com",
+            "notebook_interface": "jupyterlab",
+        },
+    }
 html_static_path = ["_static"]
 html_logo = html_favicon = "_static/mark.svg"
 html_css_files = ["book.css"]
+html_search_scorer = str(Path(__file__).with_name("search.js"))  # goes into the search page
 html_copy_source = True  # the download button offers the notebook
 html_last_updated_fmt = None
 
