@@ -1,5 +1,7 @@
 """Make docs/images/live.gif, the moving picture of the README: the live page as somebody uses it.
 
+Its first frame is also what notebook 0 shows where no kernel runs.
+
     python docs/make_live.py && python docs/make_picture.py
 
 It needs Playwright and a Chromium (Debian: apt install chromium). Each frame is a screenshot of the
@@ -8,7 +10,9 @@ page, so what the picture shows is what the page answers.
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -18,6 +22,8 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "html" / "live.html"
 OUTPUT = ROOT / "docs" / "images" / "live.gif"
+NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
+CELL = "00-21"
 SIZE = {"width": 1120, "height": 850}
 
 
@@ -47,6 +53,24 @@ def main() -> None:
         optimize=True,
     )
     print(f"{OUTPUT.relative_to(ROOT)}: {len(frames)} frames, {OUTPUT.stat().st_size / 1e6:.2f} MB")
+    into_notebook(colours[0])
+
+
+def into_notebook(image: Image.Image) -> None:
+    """Make a picture the output of the notebook's cell that shows the page, until it is run."""
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    content = io.BytesIO()
+    image.save(content, "png", optimize=True)
+    (cell,) = (cell for cell in notebook["cells"] if cell["id"] == CELL)
+    alt = "The live page: five films with arcs to those that are looked at, and ten recommended."
+    picture = {
+        "data": {"image/png": base64.b64encode(content.getvalue()).decode(), "text/plain": [alt]},
+        "metadata": {"image/png": {"alt": alt, "width": 840}},
+        "output_type": "display_data",
+    }
+    cell["outputs"] = [picture]
+    text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    NOTEBOOK.write_text(text, encoding="utf-8")
 
 
 def use(page: Page, shoot) -> None:

@@ -11,13 +11,14 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-from helpers import CHROMIUM, LAUNCH, ROOT, SHOTS, docs_script
+from helpers import CHROMIUM, LAUNCH, ROOT, SHOTS
 
 from bert4rec import Recommender
 from bert4rec.evaluation import Blend
+from bert4rec.notebook import live_model as live
 
 NODE = shutil.which("node")
-TOY = docs_script("make_live").EXAMPLES["Toy user"]
+TOY = live.EXAMPLES["Toy user"]
 MODES = ("mixed", "bert4rec", "sasrec", "counting")
 # what the tests ask of the modules: of each history all scores, attention, the best, and reasons
 ASK = """
@@ -46,7 +47,7 @@ ASK = """
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("live") / "live.html"
-    path.write_text(docs_script("make_live").page(), encoding="utf-8")
+    path.write_text(live.page(), encoding="utf-8")
     return path
 
 
@@ -119,7 +120,6 @@ def answers(cases, page_file, request, tmp_path_factory):
         return json.loads(found)
     if NODE is None:
         pytest.skip("there is neither chromium nor node on the path")
-    live = docs_script("make_live")
     about, numbers = live.content()
     script = live.script(live.MODULES[: live.MODULES.index("elements")])
     given = json.dumps({"about": about, "numbers": numbers, "cases": cases})
@@ -370,12 +370,31 @@ def test_nothing_and_very_much(open_page, recommenders):
     page.locator(".reasons tbody tr").nth(24).wait_for()
 
 
-def test_figures_are_read_from_the_results(page_file):
-    figures = docs_script("make_live").sentences()
+def test_figures_are_those_of_the_results(page_file):
+    """NDCG@10 of each model as shipped, and hits, by results/blend.json."""
     record = json.loads((ROOT / "results" / "blend.json").read_text(encoding="utf-8"))
-    blend = record["rows"]["MovieLens-1M, ml-1m as shipped"]["protocols"]["full"]["models"]["blend"]
-    assert float(figures["mixed"]) == round(blend["NDCG@10"]["mean"], 3)
+    rows = {row.get("weights"): row for row in record["rows"].values()}
+    bert, sasrec = (rows[folder] for folder in live.NETWORKS.values())
+    models = bert["protocols"]["full"]["models"]
+    shown = {
+        "mixed": models["blend"],
+        "bert4rec": models["network"],
+        "sasrec": sasrec["protocols"]["full"]["models"]["network"],
+        "counting": models["transitions"],
+    }
+    figures = json.loads((live.LIVE / "figures.json").read_text(encoding="utf-8"))
+    assert figures == {
+        **{name: f"{row['NDCG@10']['mean']:.3f}"[1:] for name, row in shown.items()},
+        "hits": f"{models['blend']['HR@10']['mean']:.0%}".replace("%", "\N{NO-BREAK SPACE}%"),
+        "users": f"{bert['users']:,}",
+        "items": f"{bert['items']:,}",
+    }
     text = page_file.read_text(encoding="utf-8")
     assert f"its NDCG@10 is {figures['mixed']}" in text
-    assert figures["mixed"] not in (docs_script("make_live").LIVE / "index.html").read_text("utf-8")
+    assert figures["mixed"] not in (live.LIVE / "index.html").read_text("utf-8")
     assert "{{" not in text.split("<script")[0]
+
+
+def test_its_mark_is_the_books():
+    book = ROOT / "docs" / "book" / "_static" / "mark.svg"
+    assert (live.LIVE / "mark.svg").read_bytes() == book.read_bytes()

@@ -64,7 +64,7 @@ def open_page(chromium, tmp_path):
 
 @pytest.fixture(scope="module")
 def ask(chromium):
-    """Computes with a module of live/: what an expression of `given` is."""
+    """Computes with a module of live_figures/: what an expression of `given` is."""
     page = chromium.new_page()
 
     def asked(modules, expression, given):

@@ -1,8 +1,9 @@
 """What only the notebooks use.
 
-Their figures (`style`, `diagrams`, `plots`), the interactive list of notebook 6 (`picker`), what
-was written in another notebook (`reuse`), figures on record (`recorded`), and whether an answer to
-an exercise is right (`check`).
+Their figures (`style`, `diagrams`, `plots`), those that a reader moves (`live`, `walk`), the page
+in which the models run (`live_model`), the interactive list of notebook 6 (`picker`), what was
+written in another notebook (`reuse`), figures on record (`recorded`), and whether an answer to an
+exercise is right (`check`).
 """
 
 from . import plots

@@ -2,7 +2,7 @@
 
 Each function returns a figure that works wherever scripts run: in JupyterLab, in the book, in a
 page that was exported; without a kernel and without a network. Elsewhere, as on a code host, it is
-a picture. What moves is in live/: frame.js, and a file or two for each figure.
+a picture. What moves is in live_figures/: frame.js, and a file or two for each figure.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..evaluation import Ranks, Report
 from . import plots
 from .style import new_figure, theme
 
-FOLDER = Path(__file__).parent / "live"
+FOLDER = Path(__file__).parent / "live_figures"
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def item_map(
 
 
 def script(*modules: str) -> str:
-    """Modules of live/ as one: their imports fall away, and so does `export`."""
+    """Modules of live_figures/ as one: their imports fall away, and so does `export`."""
     texts = [(FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in modules]
     without = [re.sub(r"^import [^;]+;\n", "", text, flags=re.M) for text in texts]
     return "\n".join(re.sub(r"^export ", "", text, flags=re.M) for text in without)

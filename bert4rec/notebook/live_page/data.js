@@ -10,7 +10,7 @@ export function fromHalf(bits) {
 }
 
 /**
- * Read what make_live.py packed.
+ * Read what live_model.py packed.
  * @param {string} text base64 of the deflated bytes: first all low bytes, then all high ones,
  *   because the high ones, alike among themselves, compress better apart.
  * @param {Array<[string, string, number]>} parts in order: name, kind, and how many units. An

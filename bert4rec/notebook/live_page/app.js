@@ -236,6 +236,14 @@ function theme() {
       return null; // a browser may keep nothing for pages from a disk
     }
   };
+  const around = () => {
+    try {
+      const { jpThemeLight: light } = parent.document.body.dataset; // as JupyterLab says it
+      return light && (light === "true" ? "light" : "dark");
+    } catch {
+      return null; // the page around is somebody else's
+    }
+  };
   const set = (value) => {
     if (value) root.dataset.theme = value;
     const dark = value
@@ -244,7 +252,7 @@ function theme() {
     element("theme").ariaLabel = dark ? "Switch to light" : "Switch to dark";
     return dark;
   };
-  let dark = set(stored());
+  let dark = set(stored() ?? around());
   element("theme").addEventListener("click", () => {
     const next = dark ? "light" : "dark";
     dark = set(next);
