@@ -123,6 +123,8 @@ def precisions_learn_what_the_cpu_does(device: str) -> dict:
     found = {"cpu": expected}
     bounds = {"float32": 0.005, "tf32": 0.02, "bf16": 0.05}
     for precision, bound in bounds.items():
+        if precision == "bf16" and device == "cpu":
+            continue  # emulated there, and slow
         found[precision] = losses_of(device, precision=precision)
         close(found[precision][-1], expected[-1], bound)
     assert expected[-1] < 0.8 * expected[0], "nothing was learnt, so nothing was compared"

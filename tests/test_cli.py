@@ -1,6 +1,7 @@
 """The command line, called as a user would: train, evaluate, recommend, download, and mistakes."""
 
 import contextlib
+import io
 import json
 import os
 import subprocess
@@ -293,13 +294,6 @@ def test_a_shops_file_as_the_readme_reads_it(tmp_path, run, monkeypatch):
         assert found[name] == pytest.approx(expected[name])
 
 
-def command_line(*args, **environment):
-    clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "PYTHONIOENCODING")}
-    return subprocess.run(
-        [sys.executable, "-m", "bert4rec", *args], capture_output=True, env={**clean, **environment}
-    )
-
-
 @pytest.mark.parametrize("command", ["", "download", "train", "evaluate", "recommend"])
 def test_help_is_for_people(capsys, command):
     with pytest.raises(SystemExit) as end:
@@ -343,13 +337,25 @@ def test_version(run):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
-def test_a_terminal_that_lacks_some_letters(encoding):
-    done = command_line(
-        "recommend", "--model", "ml-1m", "Amélie", "Toy Story", "日本", PYTHONIOENCODING=encoding
-    )
+def test_a_terminal_that_lacks_some_letters(encoding, monkeypatch):
+    def printed(*args):
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2)]
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", streams[0])
+            patch.setattr(sys, "stderr", streams[1])
+            assert cli.main(["recommend", "--model", "ml-1m", *args]) == 0
+            streams[0].flush()
+        return streams[0].buffer.getvalue().decode(encoding)
+
+    assert len(printed("Amélie", "Toy Story", "日本").splitlines()) == 11
+    assert len(json.loads(printed("Alien", "--json"))) == 10
+
+
+def test_the_same_in_a_process_of_its_own():
+    clean = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bert4rec", "recommend", "--model", "ml-1m", "Amélie", "日本"],
+        capture_output=True, env=clean | {"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 11
-    done = command_line(
-        "recommend", "--model", "ml-1m", "Alien", "--json", PYTHONIOENCODING=encoding
-    )
-    assert len(json.loads(done.stdout.decode(encoding))) == 10

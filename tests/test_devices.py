@@ -11,7 +11,7 @@ from bert4rec.devices import keep_freed_memory
 print({keep} and keep_freed_memory())
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(10):
+    for _ in range(4):
         [torch.ones(16_000_000) for _ in range(3)]  # 64 MB: glibc maps blocks of that size anew
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 faults()

@@ -41,8 +41,8 @@ from bert4rec import (
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-# all of them under `make fuzz`; a quarter is a minute less in every other run
-SHARE = 1 if "BERT4REC_EXAMPLES" in os.environ else 4
+# all of them under `make fuzz`, an eighth in every other run
+SHARE = 1 if "BERT4REC_EXAMPLES" in os.environ else 8
 EXAMPLES = {"files": 2500, "tables": 3000, "cloze": 2500, "recommender": 2500, "command": 500}
 
 

@@ -29,7 +29,7 @@ from bert4rec.data import delimited, large, readers
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
-EXAMPLES = int(os.environ.get("BERT4REC_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("BERT4REC_EXAMPLES", "200"))
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
