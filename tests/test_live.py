@@ -121,7 +121,7 @@ def answers(cases, page_file, request, tmp_path_factory):
     if NODE is None:
         pytest.skip("there is neither chromium nor node on the path")
     about, numbers = live.content()
-    script = live.script(live.MODULES[: live.MODULES.index("elements")])
+    script = live.script(live.LIVE, live.MODULES[: live.MODULES.index("elements")])
     given = json.dumps({"about": about, "numbers": numbers, "cases": cases})
     script += f"""
 const given = {given};

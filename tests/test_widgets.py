@@ -69,7 +69,7 @@ def ask(chromium):
 
     def asked(modules, expression, given):
         # as text: number by number takes many seconds
-        code = f"text => {{ {live.script(*modules)}\nconst given = JSON.parse(text);"
+        code = f"text => {{ {live.script(live.FOLDER, modules)}\nconst given = JSON.parse(text);"
         return json.loads(
             page.evaluate(f"{code}\nreturn JSON.stringify({expression}); }}", json.dumps(given))
         )

@@ -11,7 +11,6 @@ import base64
 import html
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from ..data import PAD
 from ..errors import InputError
 from ..evaluation import Ranks, Report
 from . import plots
+from .scripts import script
 from .style import new_figure, theme
 
 FOLDER = Path(__file__).parent / "live_figures"
@@ -189,13 +189,6 @@ def item_map(
     return _live("map", ("map",), data, plots.item_map(points, groups, firsts), alt)
 
 
-def script(*modules: str) -> str:
-    """Modules of live_figures/ as one: their imports fall away, and so does `export`."""
-    texts = [(FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in modules]
-    without = [re.sub(r"^import [^;]+;\n", "", text, flags=re.M) for text in texts]
-    return "\n".join(re.sub(r"^export ", "", text, flags=re.M) for text in without)
-
-
 def _live(
     kind: str, modules: tuple[str, ...], data: Mapping, figure: Figure, alt: str
 ) -> LiveFigure:
@@ -211,7 +204,7 @@ def _live(
 <script type="application/json">{_json(data)}</script>
 <style>{host}</style>
 <script>(() => {{
-{script("frame", *modules)}
+{script(FOLDER, ("frame", *modules))}
 {show}
 }})();</script>
 </div>"""

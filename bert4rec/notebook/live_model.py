@@ -1,8 +1,7 @@
 """The live page: both shipped models, to be played with in a browser, in one file.
 
 The page runs by itself, from a disk and without a network: what it shows is computed in it, by the
-modules in live_page/ from the numbers that are packed here. Browsers load no modules from a disk,
-so they are put into the page one after another.
+modules in live_page/ from the numbers that are packed here.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import torch
 
 from ..evaluation.baselines import DECAY, HISTORY_LENGTH
 from ..recommend import Recommender
+from .scripts import script
 
 LIVE = Path(__file__).parent / "live_page"
 NETWORKS = {"BERT4Rec": "ml-1m", "SASRec": "ml-1m-causal"}
@@ -108,7 +108,7 @@ def page(around: str = "book") -> str:
     mark = _text("mark.svg")
     fillings = {
         "style": _text("style.css"),
-        "script": script(MODULES),
+        "script": script(LIVE, MODULES),
         "about": json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/"),
         "numbers": numbers,
         "mark": mark,
@@ -117,13 +117,6 @@ def page(around: str = "book") -> str:
         **ROUND[around],
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: fillings[match[1]], _text("index.html"))
-
-
-def script(modules: tuple[str, ...]) -> str:
-    """Modules of live_page/ as one: their imports fall away, and so does `export`."""
-    texts = [_text(f"{name}.js") for name in modules]
-    without = [re.sub(r"^import [^;]+;\n", "", text, flags=re.M) for text in texts]
-    return "\n".join(re.sub(r"^export ", "", text, flags=re.M) for text in without)
 
 
 def content() -> tuple[dict, str]:
