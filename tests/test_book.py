@@ -120,6 +120,23 @@ def test_a_book_with_links_fetches_nothing_from_elsewhere(site, chromium):
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
 
 
+def test_the_theme_of_the_book_reaches_the_frame_on_its_first_page(site, chromium):
+    index = site / "index.html"
+    frame = '<iframe class="live" srcdoc="<script>addEventListener(`message`, (event) => {'
+    frame += ' document.title = event.data.theme; });</script>"></iframe>'
+    framed = site / "framed.html"
+    text = index.read_text(encoding="utf-8")
+    framed.write_text(text.replace("</main>", f"{frame}</main>", 1), encoding="utf-8")
+    page = chromium.new_page()
+    page.goto(framed.as_uri())
+    for theme in ("dark", "light"):
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+        inside = "document.querySelector('iframe.live').contentDocument.title"
+        page.wait_for_function(f"theme => {inside} === theme", arg=theme)
+    page.close()
+    framed.unlink()
+
+
 def test_source_is_not_searched(site):
     index = (site / "searchindex.js").read_text(encoding="utf-8")
     assert "zanzibar" not in index

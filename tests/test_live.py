@@ -311,6 +311,45 @@ def test_a_hidden_film_is_guessed_and_those_who_cannot_say_why(open_page):
     assert page.locator("#arcs path").count() == 0
 
 
+def test_arcs_begin_at_the_question_also_while_a_new_row_glides_in(open_page):
+    page = open_page()
+    page.locator("#film").fill("alien (1979)")
+    page.locator("#film").press("Enter")
+    page.locator("#history li", has_text="Alien").wait_for()
+    where = """() => {
+        const question = document.querySelector("#history .question").getBoundingClientRect();
+        const ring = document.querySelector("#arcs .from").getBoundingClientRect();
+        return [ring.top + ring.height / 2, question.top, question.bottom];
+    }"""
+    page.wait_for_timeout(600)  # all rows stand still
+    ring, top, bottom = page.evaluate(where)
+    assert top < ring < bottom
+
+
+def test_the_spoken_list_is_the_ten_films_also_with_a_reason_open(open_page):
+    page = open_page()
+    page.locator("#answers .pick").first.click()
+    page.locator("#answers .reasons").wait_for()
+    page.get_by_role("button", name="Hitchcock").click()
+    page.wait_for_function("document.querySelector('#said').textContent.includes('10 ')")
+    page.locator("#answers .pick").first.click()
+    page.get_by_role("button", name="Toy user").click()
+    page.wait_for_function("document.querySelector('#said').textContent.includes('Men in Black')")
+    said = page.locator("#said").inner_text()
+    assert said.startswith("Recommended by BERT4Rec and counting: 1 Beauty and the Beast, 2 ")
+    assert "left out" not in said
+    assert "11 " not in said
+
+
+def test_a_page_around_it_may_set_the_theme(open_page):
+    page = open_page()
+    for theme in ("dark", "light"):
+        page.evaluate("theme => postMessage({ theme }, '*')", theme)
+        page.wait_for_function(
+            "theme => document.documentElement.dataset.theme === theme", arg=theme
+        )
+
+
 def test_attention_follows_what_is_pointed_at(open_page):
     page = open_page()
     assert page.locator("#who").inner_text() == "the question"

@@ -367,6 +367,8 @@ def test_a_film_is_found_on_the_map_by_hand_by_keyboard_and_by_search(open_page,
     assert told.inner_text().startswith("<b>Bold</b> </script>;")
     page.get_by_role("searchbox", name="find a film").fill("alie")
     assert told.inner_text() == "2 films fit."
+    page.keyboard.press("Enter")  # takes the first
+    assert page.locator(".chosen strong").inner_text() == "Alien (1979)"
     page.keyboard.press("Tab")  # the genres stand between
     page.get_by_role("button", name="Aliens (1986)").first.focus()
     page.keyboard.press("Enter")

@@ -33,6 +33,7 @@ if _repository := os.environ.get("REPOSITORY", "").rstrip("/"):  # see docs/make
 html_static_path = ["_static"]
 html_logo = html_favicon = "_static/mark.svg"
 html_css_files = ["book.css"]
+html_js_files = [("frame.js", {"defer": "defer"})]
 html_search_scorer = str(Path(__file__).with_name("search.js"))  # goes into the search page
 html_copy_source = True  # the download button offers the notebook
 html_last_updated_fmt = None

@@ -151,6 +151,10 @@ export function showMap({ points, titles, groups, group_names, genres, genre_nam
     const films = all.length === 1 ? "film fits" : "films fit";
     say(search.value.trim() ? `${all.length} ${films}${more}.` : "");
   });
+  search.addEventListener("keydown", (event) => {
+    const first = matches(titles, search.value)[0];
+    if (event.key === "Enter" && first !== undefined) choose(first);
+  });
   const counted = genre_names.map((name, bit) => {
     const films = genres.filter((bits) => bits & (2 ** bit)).length;
     return [bit, `${name} (${films})`];

@@ -210,9 +210,9 @@ class Page {
   announce() {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      const names = [...document.querySelectorAll("#answers .name")].map((name) => name.textContent);
+      const names = [...document.querySelectorAll("#answers .pick .name")].map((name) => name.textContent);
       const list = names.map((name, place) => `${place + 1} ${name}`).join(", ");
-      element("said").textContent = `${this.scorer.name} recommends: ${list}.`;
+      element("said").textContent = `Recommended by ${this.scorer.name}: ${list}.`;
     }, 600);
   }
 }
@@ -257,6 +257,9 @@ function theme() {
     const next = dark ? "light" : "dark";
     dark = set(next);
     stored(next);
+  });
+  addEventListener("message", ({ data }) => {
+    if (data?.theme === "light" || data?.theme === "dark") dark = set(data.theme); // the book's
   });
 }
 

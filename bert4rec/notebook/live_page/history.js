@@ -182,8 +182,10 @@ export class HistoryList {
     }
     if (!weights) return this.picture.replaceChildren();
     const centres = keys.map((key) => {
-      const { share } = this.rows.get(key);
-      return share.offsetTop + share.offsetHeight / 2;
+      const { share, item } = this.rows.get(key);
+      // a row that is still gliding measures what is in it from its own corner
+      const inside = share.offsetTop - (share.offsetParent === item ? 0 : item.offsetTop);
+      return item.offsetTop + inside + share.offsetHeight / 2;
     });
     drawArcs(this.picture, centres, keys.indexOf(from), weights);
   }
