@@ -2,7 +2,7 @@ import os
 
 import pytest
 import torch
-from helpers import make_log
+from helpers import CHROMIUM, LAUNCH, make_log
 from hypothesis import settings
 
 from bert4rec import Sequences, load_movielens
@@ -33,3 +33,14 @@ def log():
 @pytest.fixture
 def sequences(log):
     return Sequences.from_interactions(log)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on the path")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**LAUNCH)
+        yield browser
+        browser.close()

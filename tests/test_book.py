@@ -15,7 +15,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import CHROMIUM, LAUNCH, ROOT, docs_script
+from helpers import ROOT, docs_script
 
 from bert4rec.notebook import plots
 
@@ -257,17 +257,6 @@ def test_minutes_are_of_words_and_of_lines_of_code():
     assert book.minutes([words]) == 10
     assert book.minutes([words, code]) == 15
     assert book.minutes([cell("few")]) == 5
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on the path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**LAUNCH)
-        yield browser
-        browser.close()
 
 
 def test_a_notebook_draws_figures_in_twice_the_pixels():

@@ -11,7 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-from helpers import CHROMIUM, LAUNCH, ROOT, SHOTS
+from helpers import CHROMIUM, ROOT, SHOTS
 
 from bert4rec import Recommender
 from bert4rec.evaluation import Blend
@@ -49,17 +49,6 @@ def page_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("live") / "live.html"
     path.write_text(live.page(), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on the path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**LAUNCH)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import CHROMIUM, LAUNCH, ROOT, SHOTS, docs_script, tiny_model
+from helpers import ROOT, SHOTS, docs_script, tiny_model
 
 from bert4rec import Recommender, Vocabulary
 from bert4rec.evaluation import Blend
@@ -40,17 +40,6 @@ def stack(shipped):
 @pytest.fixture(scope="module")
 def html(stack):
     return stack._repr_html_()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on the path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**LAUNCH)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

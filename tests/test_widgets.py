@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import CHROMIUM, LAUNCH, ROOT, SHOTS
+from helpers import ROOT, SHOTS
 
 from bert4rec import InputError, Ranks
 from bert4rec.cloze import choose_masked
@@ -23,17 +23,6 @@ ROWS = torch.tensor([[0, 0, 0, 4, 5], [0, 0, 1, 2, 3], [1, 2, 3, 4, 5]])
 POINTS = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.1], [0.0, 2.0], [2.0, 2.0]])
 VECTORS = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.7, 0.7], [0.0, 1.0], [0.1, 0.9]])
 NOTEBOOKS = ("02_cloze_masking", "05_evaluate", "06_recommend")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on the path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**LAUNCH)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
