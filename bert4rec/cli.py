@@ -88,7 +88,7 @@ class Train:
     json: bool = False
     """Print the report as JSON, and nothing else to standard output."""
     given: tyro.conf.Suppress[tuple[str, ...]] = ()
-    """The settings that were named, and are no defaults."""
+    """The settings that were named, where the log chooses the others."""
 
     def settings(self) -> dict[str, Any]:
         found = {**vars(self.model), **vars(self.training)}
@@ -256,7 +256,7 @@ def main(args: list[str] | None = None) -> int:
         preset = get_preset("tutorial" if name == AUTO else name)
         shape, training = asdict(preset.model_config(1)), asdict(preset.training)
         command = _parse(args, shape, training)
-        if isinstance(command, Train):
+        if isinstance(command, Train) and command.preset == AUTO:
             # what a setting is in spite of another default was given
             others = [{k: _other(v) for k, v in part.items()} for part in (shape, training)]
             given = command.settings().items() & _parse(args, *others).settings().items()

@@ -15,24 +15,16 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
-from measure_blend import blended, summary
+from measure_blend import blended, shipped, summary
 from row_by_row import measure_rows
 
-from bert4rec import (
-    BERT4Rec,
-    Recommender,
-    Sequences,
-    get_preset,
-    load_movielens,
-    read_interactions,
-    train,
-)
+from bert4rec import BERT4Rec, Sequences, get_preset, load_movielens, read_interactions, train
 from bert4rec.recommend.records import versions
 from bert4rec.training import auto_preset
 
@@ -83,13 +75,6 @@ def first_purchases() -> pd.DataFrame:
     names = {"household_id": "user", "product_type": "item", "transaction_timestamp": "time"}
     bought = bought[list(names)].rename(columns=names).sort_values("time", kind="stable")
     return bought.drop_duplicates(["user", "item"])
-
-
-def shipped(path: Path, name: str) -> dict:
-    recommender = Recommender.load(name)
-    log = replace(Sequences.from_file(path), vocabulary=recommender.vocabulary)
-    split = log.leave_one_out()
-    return summary(split, log, [blended(recommender.model, split)], {"weights": name})
 
 
 def trained(read: Callable[[], Sequences], causal: bool, seeds: int) -> dict:

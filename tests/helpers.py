@@ -52,3 +52,15 @@ def tiny_model(num_items: int, seed: int = 0, **changes) -> BERT4Rec:
             elif name.endswith("bias"):
                 parameter.normal_(std=0.1)
     return model.eval()
+
+
+def watched(
+    chromium, path: Path, failures: list, requests: list, width: int, height=900, **options
+):
+    """Open a page from the disk; what fails in it, and what it fetches, is added to the lists."""
+    page = chromium.new_page(viewport={"width": width, "height": height}, **options)
+    page.set_default_timeout(15_000)
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(path.as_uri())
+    return page

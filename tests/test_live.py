@@ -11,7 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-from helpers import CHROMIUM, ROOT, SHOTS
+from helpers import CHROMIUM, ROOT, SHOTS, watched
 
 from bert4rec import Recommender
 from bert4rec.evaluation import Blend
@@ -57,11 +57,7 @@ def open_page(chromium, page_file):
     opened, failures, requests = [], [], []
 
     def opening(width=1440, height=1000, **options):
-        page = chromium.new_page(viewport={"width": width, "height": height}, **options)
-        page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(page_file.as_uri())
+        page = watched(chromium, page_file, failures, requests, width, height, **options)
         page.wait_for_selector("body.ready")
         opened.append(page)
         return page

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import ROOT, SHOTS, docs_script, tiny_model
+from helpers import ROOT, SHOTS, docs_script, tiny_model, watched
 
 from bert4rec import Recommender, Vocabulary
 from bert4rec.evaluation import Blend
@@ -52,11 +52,7 @@ def show(chromium, tmp_path):
         text = "<p>between</p>".join(output._repr_html_() for output in outputs)
         meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         file.write_text(f"<!doctype html>{meta}{AROUND[around]}{text}</body>", encoding="utf-8")
-        page = chromium.new_page(viewport={"width": width, "height": 900}, **options)
-        page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(file.as_uri())
+        page = watched(chromium, file, failures, requests, width, **options)
         opened.append(page)
         return page
 

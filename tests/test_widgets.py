@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, SHOTS
+from helpers import ROOT, SHOTS, watched
 
 from bert4rec import InputError, Ranks
 from bert4rec.cloze import choose_masked
@@ -36,11 +36,7 @@ def open_page(chromium, tmp_path):
         head = '<!doctype html><meta charset="utf-8"><meta name="viewport"'
         head += ' content="width=device-width">'
         path.write_text(f"{head}<body {attributes}>{body}</body>", encoding="utf-8")
-        page = chromium.new_page(viewport={"width": width, "height": 900}, **options)
-        page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(path.as_uri())
+        page = watched(chromium, path, failures, requests, width, **options)
         opened.append(page)
         return page
 
