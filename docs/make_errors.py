@@ -6,6 +6,7 @@ python docs/make_errors.py
 from __future__ import annotations
 
 import ast
+from itertools import groupby
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -96,14 +97,14 @@ def messages() -> list[str]:
 
 def page() -> str:
     """The page as Markdown."""
-    lines = [INTRODUCTION]
+    lines, rows = [INTRODUCTION], found()
     for kind, title in KINDS.items():
-        lines += [f"## {title}\n", "| file | message |", "| --- | --- |"]
-        for which, file, message in found():
-            if which == kind:
-                text = " ".join(message.split()).replace("|", "\\|")
-                lines.append(f"| [{file}.py](../bert4rec/{file}.py) | {text} |")
-        lines.append("")
+        lines.append(f"## {title}\n")
+        of_kind = (row for row in rows if row[0] == kind)
+        for file, group in groupby(of_kind, key=lambda row: row[1]):
+            lines.append(f"[{file}.py](../bert4rec/{file}.py)\n")
+            lines += [f"- {' '.join(message.split())}" for _, _, message in group]
+            lines.append("")
     return "\n".join(lines)
 
 

@@ -376,6 +376,12 @@ def test_a_narrow_page_needs_no_scrolling_sideways(open_page, figures, width):
     assert page.evaluate("document.documentElement.scrollWidth") == width
     for part in page.locator(".figure, .wide, .panel, .grid th, .switch").all():
         assert part.evaluate("one => one.scrollWidth <= one.clientWidth + 1"), part
+    found, board, chosen = (
+        page.locator(part).bounding_box()["y"] for part in (".films", ".board", ".chosen")
+    )
+    # what a search finds is seen where one types, also where a panel has no room beside the map
+    assert found <= board + 40
+    assert (chosen > board + 300) == (width < 600)
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / f"figures-{width}.png", full_page=True)
 

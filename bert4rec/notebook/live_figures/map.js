@@ -166,8 +166,12 @@ export function showMap({ points, titles, groups, group_names, genres, genre_nam
     });
     say(bit < 0 ? "All films." : `In full colour: ${counted[bit][1]}.`);
   });
-  const legend = h("ul.legend", {}, ...group_names.map((name, group) => {
-    const mark = svg("path", { d: MARKERS[group % MARKERS.length], class: `group-${group}` });
+  const kinds = group_names.map((name, group) => [
+    name, { d: MARKERS[group % MARKERS.length], class: `group-${group}` },
+  ]);
+  if (groups.some((group) => group < 0)) kinds.push(["other", { d: OTHER, class: "other" }]);
+  const legend = h("ul.legend", {}, ...kinds.map(([name, drawn]) => {
+    const mark = svg("path", drawn);
     const box = { viewBox: "-7 -7 14 14", width: 14, height: 14, "aria-hidden": "true" };
     return h("li", {}, svg("svg", box, mark), name);
   }));

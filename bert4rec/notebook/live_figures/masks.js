@@ -90,7 +90,9 @@ export function showMasks({ rows, names, mask_prob, last_item_prob, seed }) {
     if (token === PAD) return h("td.padding", {}, h("span.spoken", {}, "padding"));
     const title = `${names[token]}, ${hidden ? "hidden" : "shown"}`;
     const short = names[token].replace(/(, The)? \(.*$/, "");
-    const seen = hidden ? h("span", {}, "M") : h("span.name", {}, short);
+    // each word for itself, so that one too long for its box ends in an ellipsis
+    const words = short.split(" ").flatMap((word) => [h("span", {}, word), " "]);
+    const seen = hidden ? h("span", {}, "M") : h("span.name", {}, ...words);
     seen.ariaHidden = "true";
     return h(hidden ? "td.hidden" : "td.shown", { title }, seen, h("span.spoken", {}, title));
   };
