@@ -1,8 +1,9 @@
 """Make docs/images/live.gif, the moving picture of the README: the live page as somebody uses it.
 
-Its first frame is also what notebook 0 shows where no kernel runs.
+Its first frame is also what notebook 0 shows where no kernel runs. Notebook 6 shows the picker so,
+as the browser's test left it in runs/browser/.
 
-    python docs/make_live.py && python docs/make_picture.py
+    python docs/make_live.py && pytest tests/test_browser.py && python docs/make_picture.py
 
 It needs Playwright and a Chromium (Debian: apt install chromium). Each frame is a screenshot of the
 page, so what the picture shows is what the page answers.
@@ -22,8 +23,15 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "html" / "live.html"
 OUTPUT = ROOT / "docs" / "images" / "live.gif"
-NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
-CELL = "00-21"
+NOTEBOOKS = ROOT / "notebooks"
+LIVE = ("00_start_here", "00-21")
+LIVE_ALT = "The live page: five films with arcs to those that are looked at, and ten recommended."
+PICKER = ("06_recommend", "06-46")
+PICKER_ALT = (
+    "The picker: a field to type a title into; four films as tags with a cross each; ten "
+    "recommended films with scores, each with the buttons add and why?; beside them the attention "
+    "behind the first of them as a heat map, above bars for what each film did for it."
+)
 SIZE = {"width": 1120, "height": 850}
 
 
@@ -53,24 +61,26 @@ def main() -> None:
         optimize=True,
     )
     print(f"{OUTPUT.relative_to(ROOT)}: {len(frames)} frames, {OUTPUT.stat().st_size / 1e6:.2f} MB")
-    into_notebook(colours[0])
+    into_notebook(*LIVE, colours[0], LIVE_ALT, width=840)
+    picker = Image.open(ROOT / "runs" / "browser" / "picker.png").convert("RGB")
+    into_notebook(*PICKER, picker.quantize(64, dither=Image.Dither.NONE), PICKER_ALT, picker.width)
 
 
-def into_notebook(image: Image.Image) -> None:
-    """Make a picture the output of the notebook's cell that shows the page, until it is run."""
-    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+def into_notebook(name: str, identity: str, image: Image.Image, alt: str, width: int) -> None:
+    """Make a picture the output of a notebook's cell, until it is run."""
+    path = NOTEBOOKS / f"{name}.ipynb"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
     content = io.BytesIO()
     image.save(content, "png", optimize=True)
-    (cell,) = (cell for cell in notebook["cells"] if cell["id"] == CELL)
-    alt = "The live page: five films with arcs to those that are looked at, and ten recommended."
+    (cell,) = (cell for cell in notebook["cells"] if cell["id"] == identity)
     picture = {
         "data": {"image/png": base64.b64encode(content.getvalue()).decode(), "text/plain": [alt]},
-        "metadata": {"image/png": {"alt": alt, "width": 840}},
+        "metadata": {"image/png": {"alt": alt, "width": width}},
         "output_type": "display_data",
     }
     cell["outputs"] = [picture]
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-    NOTEBOOK.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
 
 
 def use(page: Page, shoot) -> None:

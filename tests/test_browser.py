@@ -181,7 +181,7 @@ def use_the_picker(page) -> None:
     picture.scroll_into_view_if_needed()
     page.wait_for_timeout(2000)  # the picture follows, and is painted
     assert picture.evaluate("image => image.complete && image.naturalWidth > 500")
-    box.screenshot(path=SHOTS / "picker.png")  # what notebooks/images/picker.png shows
+    box.screenshot(path=SHOTS / "picker.png")  # what notebook 6 shows where none runs
     assert "Alien (1979)" not in answer.inner_text()
 
 

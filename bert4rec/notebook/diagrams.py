@@ -155,18 +155,23 @@ def attention(weights: torch.Tensor, names: Sequence[str], title: str = "") -> F
     return figure
 
 
-def explanation(table: pd.DataFrame) -> Figure:
+def explanation(table: pd.DataFrame, stacked: bool = False) -> Figure:
     """What the question looked at, a column per head, and what each entry did for the item.
 
     Args:
         table: of `Recommender.explain`.
+        stacked: one above the other, where there is little room: beside a list.
     """
     shares = table.drop(columns=["gain", "of which"], level=0, errors="ignore")
     titles = [shortened(title, 32) for title in table.index]
     columns = shares.shape[1]
-    figure, (left, right) = new_figure(
-        1, 2, (10.5, 0.4 * len(table) + 1.5), width_ratios=[max(2.0, columns * 0.6), 3]
-    )
+    if stacked:
+        figure, (left, right) = new_figure(2, 1, (5.6, 0.55 * len(table) + 2.5))
+    else:
+        widths = [max(2.0, columns * 0.6), 3]
+        figure, (left, right) = new_figure(
+            1, 2, (10.5, 0.4 * len(table) + 1.5), width_ratios=widths
+        )
     image = left.imshow(shares.to_numpy(), cmap="cividis", vmin=0, vmax=1, aspect="auto")
     left.set_xticks(range(columns), [f"{layer},\n{head}" for layer, head in shares], fontsize=8)
     left.set_yticks(range(len(titles)), titles)

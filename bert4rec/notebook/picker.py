@@ -52,7 +52,13 @@ def picker(recommender: Recommender, history: Sequence[object] = (), k: int = 10
     chosen.allow_duplicates = False
     note, heading = widgets.HTML(), widgets.HTML()
     reason = widgets.Image(
-        format="svg+xml", layout={"flex": "1 1 420px", "max_width": "100%", "object_fit": "contain"}
+        format="svg+xml",
+        layout={
+            "flex": "1 1 400px",
+            "min_width": "0",
+            "max_width": "560px",
+            "object_fit": "contain",
+        },
     )
     rows = [
         widgets.HBox(
@@ -131,7 +137,7 @@ def _picture(recommender: Recommender, history: list[str], title: str) -> bytes:
 
     from . import plots
 
-    figure = plots.explanation(recommender.explain(history, title))
+    figure = plots.explanation(recommender.explain(history, title), stacked=True)
     content = io.BytesIO()
     figure.savefig(content, format="svg")
     plt.close(figure)
