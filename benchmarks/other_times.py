@@ -57,9 +57,7 @@ def prepare_ratings(data: str) -> dict:
 def rank_all(data: str) -> dict:
     """Rank all users of MovieLens-1M against the whole catalogue, with the weights shipped."""
     from bert4rec import Recommender, Sequences, rank_targets
-    from bert4rec.devices import keep_freed_memory
 
-    keep_freed_memory()
     model = Recommender.load("ml-1m").model
     split = Sequences.from_file(data).leave_one_out()
     started = time.perf_counter()
@@ -72,9 +70,7 @@ def recommend_to_all(data: str) -> dict:
     from dataclasses import replace
 
     from bert4rec import Recommender, Sequences
-    from bert4rec.devices import keep_freed_memory
 
-    keep_freed_memory()
     recommender = Recommender.load("ml-1m")
     sequences = Sequences.from_file(data)  # its items are numbered as the model's tokens are
     sequences = replace(sequences, vocabulary=recommender.vocabulary)

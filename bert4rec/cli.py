@@ -29,7 +29,6 @@ import tyro
 from . import __version__, distributed
 from .data import download_movielens
 from .data.options import DataOptions
-from .devices import keep_freed_memory
 from .errors import InputError
 from .evaluation import Report, Scorer
 from .files import model_folder, read_config, write_atomically
@@ -170,7 +169,6 @@ class Evaluate:
         elif sequences.vocabulary != vocabulary:
             sequences = options.sequences(interactions, vocabulary)
         holdout = getattr(sequences.leave_one_out().with_seen(recommender.seen), self.split)
-        keep_freed_memory()
         report = recommender.evaluate(holdout, self.protocol, self.others(recommender))
         if self.ranks is not None:
             table = pd.DataFrame({name: ranks.expected for name, ranks in report.models.items()})

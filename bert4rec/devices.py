@@ -68,8 +68,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory that tensors free, for the next ones to use.
 
     By default the C library of Linux returns large blocks to the system at once, and every step of
-    a training fetches them back, page by page: a quarter of the time on a CPU. The process then
-    stays as large as it was at its peak.
+    a training, or batch of an evaluation, fetches them back, page by page: a quarter of the time on
+    a CPU. The process then stays as large as it was at its peak.
 
     Returns:
         Whether the C library could be asked to (glibc can).

@@ -4,6 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from helpers import make_log
+
+from bert4rec import Popularity, Sequences, rank_targets
+from bert4rec.evaluation import ranks
 
 CODE = """
 import ctypes, resource, torch
@@ -32,3 +36,12 @@ def test_freed_memory_is_used_again_instead_of_fetched_anew():
     if kept == "False":
         pytest.skip("this C library cannot be asked")
     assert int(with_it) < int(without) / 10
+
+
+def test_many_histories_keep_it_and_few_do_not(monkeypatch):
+    asked = []
+    monkeypatch.setattr(ranks, "keep_freed_memory", lambda: asked.append(True))
+    split = Sequences.from_interactions(make_log(num_users=30)).leave_one_out()
+    for batch_size, wanted in ((30, []), (29, [True])):
+        rank_targets(Popularity(split.train), split.test, batch_size=batch_size)
+        assert asked == wanted

@@ -15,6 +15,7 @@ import torch
 
 from .. import distributed
 from ..data import PAD, Holdout, Sequences
+from ..devices import keep_freed_memory
 from ..errors import InputError
 from .metrics import METRICS, values_of
 from .negatives import Negatives
@@ -138,10 +139,13 @@ def candidates_of(scores: torch.Tensor, holdout: Holdout, users: np.ndarray) -> 
 def by_length(histories: Sequences, batch_size: int) -> list[np.ndarray]:
     """Group users, by position, into batches of histories of similar length: little is padding.
 
-    A batch is smaller than `batch_size` where the scores of so many would not fit.
+    A batch is smaller than `batch_size` where the scores of so many would not fit. Where there are
+    several, each can use the memory of the one before (see `keep_freed_memory`).
     """
     order = np.argsort(histories.lengths, kind="stable")
     size = max(1, min(batch_size, SCORES // (histories.num_items + 2)))
+    if len(order) > size:
+        keep_freed_memory()
     return [order[begin : begin + size] for begin in range(0, len(order), size)]
 
 
