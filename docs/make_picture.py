@@ -40,9 +40,12 @@ def main() -> None:
     frames: list[tuple[Image.Image, int]] = []  # and how long each is shown, in milliseconds
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport=SIZE, reduced_motion="reduce", color_scheme="light")
-        page.goto(PAGE.as_uri())
-        page.locator("#answers > li").nth(9).wait_for()
+        how = {"viewport": SIZE, "reduced_motion": "reduce", "color_scheme": "light"}
+        page, sharp = browser.new_page(**how), browser.new_page(**how, device_scale_factor=1.5)
+        for one in (page, sharp):
+            one.goto(PAGE.as_uri())
+            one.locator("#answers > li").nth(9).wait_for()
+        still = Image.open(io.BytesIO(sharp.screenshot()))
 
         def shoot(milliseconds: int) -> None:
             page.wait_for_timeout(600)  # the list follows, and is painted
@@ -61,21 +64,21 @@ def main() -> None:
         optimize=True,
     )
     print(f"{OUTPUT.relative_to(ROOT)}: {len(frames)} frames, {OUTPUT.stat().st_size / 1e6:.2f} MB")
-    into_notebook(*LIVE, colours[0], LIVE_ALT, width=840)
-    picker = Image.open(ROOT / "runs" / "browser" / "picker.png").convert("RGB")
-    into_notebook(*PICKER, picker.quantize(64, dither=Image.Dither.NONE), PICKER_ALT, picker.width)
+    into_notebook(*LIVE, still, LIVE_ALT)
+    into_notebook(*PICKER, Image.open(ROOT / "runs" / "browser" / "picker.png"), PICKER_ALT)
 
 
-def into_notebook(name: str, identity: str, image: Image.Image, alt: str, width: int) -> None:
-    """Make a picture the output of a notebook's cell, until it is run."""
+def into_notebook(name: str, identity: str, image: Image.Image, alt: str) -> None:
+    """Make a picture of twice the pixels the output of a notebook's cell, until it is run."""
     path = NOTEBOOKS / f"{name}.ipynb"
     notebook = json.loads(path.read_text(encoding="utf-8"))
     content = io.BytesIO()
-    image.save(content, "png", optimize=True)
+    few = image.convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    few.save(content, "png", optimize=True)
     (cell,) = (cell for cell in notebook["cells"] if cell["id"] == identity)
     picture = {
         "data": {"image/png": base64.b64encode(content.getvalue()).decode(), "text/plain": [alt]},
-        "metadata": {"image/png": {"alt": alt, "width": width}},
+        "metadata": {"image/png": {"alt": alt, "width": image.width // 2}},
         "output_type": "display_data",
     }
     cell["outputs"] = [picture]

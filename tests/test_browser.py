@@ -145,7 +145,7 @@ def test_a_film_is_added_in_the_picker(lab, chromium):
 
 def opened(chromium, address: str, path: Path):
     """A page of JupyterLab that shows a notebook."""
-    page = chromium.new_page(viewport={"width": 1300, "height": 1000})
+    page = chromium.new_page(viewport={"width": 1300, "height": 1000}, device_scale_factor=2)
     page.set_default_timeout(240_000)
     # a dialog opens when it likes, as of a kernel that starts late: its default is taken
     page.add_locator_handler(page.locator(".jp-Dialog").first, answer, no_wait_after=True)

@@ -278,7 +278,7 @@ def test_what_is_committed_is_a_picture_with_words_and_a_walk_that_still_is_one(
     for where in (pictures.LIVE, pictures.PICKER):
         (output,) = cell(*where)["outputs"]
         assert set(output["data"]) == {"image/png", "text/plain"}
-        assert len(output["data"]["image/png"]) < 120_000
+        assert len(output["data"]["image/png"]) < 240_000
         assert len(output["metadata"]["image/png"]["alt"]) > 40
     (output,) = cell("03_build_bert", "03-95")["outputs"]
     assert "".join(output["data"]["text/plain"]) == repr(stack)

@@ -5,12 +5,14 @@ runs/browser/.
 """
 
 import base64
+import io
 import json
 
 import numpy as np
 import pytest
 import torch
 from helpers import ROOT, SHOTS, watched
+from PIL import Image
 
 from bert4rec import InputError, Ranks
 from bert4rec.cloze import choose_masked
@@ -265,9 +267,12 @@ def test_without_scripts_there_is_a_picture_with_words(open_page, figures):
 
 def test_other_readers_of_a_notebook_get_the_picture_and_the_words(figures):
     for figure in figures.values():
-        bundle = figure._repr_mimebundle_()
+        bundle, about = figure._repr_mimebundle_()
         assert set(bundle) == {"text/html", "image/png", "text/plain"}
-        assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+        picture = base64.b64decode(bundle["image/png"])
+        pixels = Image.open(io.BytesIO(picture)).width
+        assert pixels // 2 == about["image/png"]["width"], "sharp on any screen"
+        assert f'width="{pixels // 2}"' in bundle["text/html"]
         assert bundle["image/png"] in bundle["text/html"]
         assert bundle["text/plain"] == repr(figure)
 
