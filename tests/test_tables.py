@@ -54,6 +54,7 @@ def test_text_stands_left_and_numbers_right_under_one_row_of_names(table):
         ([1260759144, 2], ["1260759144", "2"]),
         ([True, False], ["True", "False"]),
         ([0.5, "none"], ["0.500", "none"]),
+        ([(2, "divided by √d"), "none"], ["2, divided by √d", "none"]),
     ],
 )
 def test_numbers_have_the_digits_that_they_need(values, shown):

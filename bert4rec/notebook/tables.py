@@ -42,7 +42,7 @@ def _of_numbers(column: pd.Series | pd.Index) -> bool:
 def _texts(column: pd.Series | pd.Index) -> list[str]:
     """The entries of a column; floats with three digits, or as few as all of them need."""
     if not pd.api.types.is_float_dtype(column):
-        return [f"{value:.3f}" if isinstance(value, float) else str(value) for value in column]
+        return [_text(value) for value in column]
     values = column.to_numpy(dtype=float, na_value=np.nan)
     if ((np.abs(values) < 5e-4) & (values != 0)).any():
         return [f"{value:.3g}" for value in values]
@@ -50,6 +50,12 @@ def _texts(column: pd.Series | pd.Index) -> list[str]:
     while digits > 1 and np.allclose(values, values.round(digits - 1), 0, 5e-4, equal_nan=True):
         digits -= 1
     return [f"{value:.{digits}f}" for value in values]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_text, value))
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _row(texts: Sequence[str], left: Sequence[bool], names: int | None = None) -> str:
