@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ import torch
 from google.protobuf import text_format
 from helpers import make_log, tiny_model
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+from tensorboard.summary.writer import event_file_writer
+from tensorboard.summary.writer.event_file_writer import AtomicCounter
 
 from bert4rec import InputError, Recommender, Sequences, Vocabulary
 from bert4rec.evaluation import Popularity, rank_targets
@@ -76,6 +79,14 @@ def events(folder):
     return found
 
 
+@pytest.fixture(params=[0, 8])
+def one_second(request, monkeypatch):
+    """All event files are of the same second; from the tenth on their names sort before others."""
+    monkeypatch.setattr(event_file_writer, "time", SimpleNamespace(time=lambda: 1e9))
+    monkeypatch.setattr(event_file_writer, "_global_uid", AtomicCounter(request.param))
+
+
+@pytest.mark.usefixtures("one_second")
 def test_tensorboard_shows_what_a_model_must_beat_in_the_same_charts(log, names, tmp_path):
     made = fit(log, names, output=tmp_path, log_dir=tmp_path / "logs")
     run = Path(made.history.log_dir)

@@ -78,9 +78,11 @@ class Reporter:
         if self.log_dir is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            # purge_step: what a stopped run logged after its checkpoint is not shown twice
+            # What a stopped run logged after its checkpoint is not shown twice. A new run has nothing
+            # of the kind, and must not purge: files of one second are read in any order.
+            purge = first_step + 1 if self.done else None
             try:
-                self.writer = SummaryWriter(str(self.log_dir), purge_step=first_step + 1)
+                self.writer = SummaryWriter(str(self.log_dir), purge_step=purge)
             except OSError as error:
                 self._without_log(error)
         if not self.done:
