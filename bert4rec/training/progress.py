@@ -78,8 +78,8 @@ class Reporter:
         if self.log_dir is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            # What a stopped run logged after its checkpoint is not shown twice. A new run has nothing
-            # of the kind, and must not purge: files of one second are read in any order.
+            # What a stopped run logged after its checkpoint is not shown twice. A new run must not
+            # purge: it has nothing of the kind, and files of one second are read in any order.
             purge = first_step + 1 if self.done else None
             try:
                 self.writer = SummaryWriter(str(self.log_dir), purge_step=purge)
