@@ -48,9 +48,10 @@ WORDS_A_MINUTE, LINES_A_MINUTE = 200, 20  # what a reader manages, for the minut
 # would turn its bright into dark.
 PANELS = {
     *("long_tail", "position_similarity", "learning", "additions", "target_ranks"),
-    "cost_over_catalogue",
+    *("cost_over_catalogue", "explanation"),
 }
 HEAT_MAPS = {"explanation", "attention", "position_similarity"}
+SCREENS = {"picker", "live_model"}  # pictures of pages, which stay as they are
 FETCHED = re.compile(
     r"""<(?:script|img|iframe|source|link(?=[^>]*rel="?(?:stylesheet|preload|icon)))[^>]*?"""
     r"""(?:src|srcset|href)="((?:https?:)?//[^"]+)"""
@@ -186,7 +187,7 @@ def show_figures(cells: list[dict], name: str, folder: Path) -> None:
                 continue  # no picture, or one for where no page can be shown
             caption = re.match(r"\*(?!\*)(.+?)\*(?:\n|$|\s)", "".join(after["source"]), re.S)
             words = " ".join(caption[1].split()) if caption else ""
-            drawn = set(re.findall(r"plots\.(\w+)", "".join(cell["source"])))
+            drawn = set(re.findall(r"(?:plots\.|^)(\w+)\(", "".join(cell["source"]), re.M))
             png = base64.b64decode(output["data"]["image/png"])
             shown = output.get("metadata", {}).get("image/png", {}).get("width")
             file = place / f"{name[:2]}-{number}.png"
@@ -226,6 +227,8 @@ def figure(png: bytes, file: Path, alt: str, drawn: set[str], shown: int | None 
     classes, narrow = ["plot"], ""
     if drawn & HEAT_MAPS:
         classes.append("heat-map")
+    if drawn & SCREENS:
+        classes.append("screen")
     if drawn & PANELS:
         classes.append("panels")
         stack = stacked(png)

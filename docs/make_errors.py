@@ -95,6 +95,11 @@ def messages() -> list[str]:
     return [message for _, _, message in found()]
 
 
+def code(message: str) -> str:
+    """A message as code, so that no quote and no dash is made prettier than it is."""
+    return f"``{' '.join(message.split())}``"
+
+
 def page() -> str:
     """The page as Markdown."""
     lines, rows = [INTRODUCTION], found()
@@ -103,7 +108,7 @@ def page() -> str:
         of_kind = (row for row in rows if row[0] == kind)
         for file, group in groupby(of_kind, key=lambda row: row[1]):
             lines.append(f"[{file}.py](../bert4rec/{file}.py)\n")
-            lines += [f"- {' '.join(message.split())}" for _, _, message in group]
+            lines += [f"- {code(message)}" for _, _, message in group]
             lines.append("")
     return "\n".join(lines)
 
