@@ -120,19 +120,25 @@ def test_a_book_with_links_fetches_nothing_from_elsewhere(site, chromium):
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
 
 
-def test_the_theme_of_the_book_reaches_the_frame_on_its_first_page(site, chromium):
+def test_the_book_and_the_page_in_its_frame_tell_each_other_theme_and_height(site, chromium):
     index = site / "index.html"
     frame = '<iframe class="live" srcdoc="<script>addEventListener(`message`, (event) => {'
-    frame += ' document.title = event.data.theme; });</script>"></iframe>'
+    frame += " document.title = event.data.theme;"
+    frame += ' parent.postMessage({height: 2345.5}, `*`); });</script>"></iframe>'
     framed = site / "framed.html"
     text = index.read_text(encoding="utf-8")
     framed.write_text(text.replace("</main>", f"{frame}</main>", 1), encoding="utf-8")
     page = chromium.new_page()
     page.goto(framed.as_uri())
+    height = "document.querySelector('iframe.live').style.height"
     for theme in ("dark", "light"):
         page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
         inside = "document.querySelector('iframe.live').contentDocument.title"
         page.wait_for_function(f"theme => {inside} === theme", arg=theme)
+    page.wait_for_function(f"{height} === '2348px'")
+    page.evaluate("postMessage({ height: 99 }, '*')")  # of another window
+    page.wait_for_timeout(100)
+    assert page.evaluate(height) == "2348px"
     page.close()
     framed.unlink()
 

@@ -260,7 +260,14 @@ function theme() {
   });
   addEventListener("message", ({ data }) => {
     if (data?.theme === "light" || data?.theme === "dark") dark = set(data.theme); // the book's
+    tellHeight(); // who says so listens now
   });
+  new ResizeObserver(tellHeight).observe(document.body);
+}
+
+/** Tell the page around how high this one is, so that nothing need be scrolled inside of a frame. */
+function tellHeight() {
+  if (parent !== window) parent.postMessage({ height: document.body.scrollHeight }, "*");
 }
 
 async function begin() {

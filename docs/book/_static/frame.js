@@ -1,4 +1,5 @@
-// Tells the live page in its frame which theme the book has: they share no document.
+// Tells the live page in its frame which theme the book has, and gives the frame the height that the
+// page tells: they share no document.
 const frame = document.querySelector("iframe.live");
 if (frame) {
   const tell = () => {
@@ -11,4 +12,9 @@ if (frame) {
     attributeFilter: ["data-theme"],
   });
   tell();
+  addEventListener("message", ({ data, source }) => {
+    if (source !== frame.contentWindow || !(data?.height > 0)) return;
+    frame.style.height = `${Math.ceil(data.height) + 2}px`;
+    frame.style.maxHeight = "none";
+  });
 }
