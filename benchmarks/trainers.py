@@ -101,8 +101,7 @@ def run_ours(setting: Setting, meter: Meter) -> dict:
     device = pick_device(setting.device)
     if device.type == "cpu":
         keep_freed_memory()
-    # a sample whose last item alone is hidden is cheap, and the others have none: few of them here
-    preset = get_preset("ml-1m", last_item_prob=0.1, last_item_anywhere=False)
+    preset = get_preset("ml-1m")
     torch.manual_seed(0)
     config = preset.model_config(
         split.train.num_items,

@@ -22,7 +22,6 @@ CHANGES = [
     "--max-len", "50", "--batch-size", "64", "--dropout", "0.3", "--epochs", "12",
     "--learning-rate", "2e-3", "--validate-every", "4", "--num-negatives", "1024",
     "--min-user-count", "1", "--min-item-count", "1",
-    "--last-item-prob", "0.1", "--no-last-item-anywhere",
 ]  # fmt: skip
 
 
