@@ -56,6 +56,7 @@ FETCHED = re.compile(
     r"""<(?:script|img|iframe|source|link(?=[^>]*rel="?(?:stylesheet|preload|icon)))[^>]*?"""
     r"""(?:src|srcset|href)="((?:https?:)?//[^"]+)"""
 )
+SOURCE = re.compile(r"""(?<=href=")(\.\./bert4rec/[\w/]+)\.py(?=")""")
 LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -113,6 +114,9 @@ def gather(folder: Path) -> None:
                 if cell["cell_type"] == "markdown":
                     text = linked("".join(cell["source"]), path, folder)
                     cell["source"] = text.splitlines(keepends=True)
+                for shown in (output.get("data", {}) for output in cell.get("outputs", ())):
+                    if "text/html" in shown:  # a page of source is called .html there
+                        shown["text/html"] = SOURCE.sub(r"\1.html", "".join(shown["text/html"]))
             place.write_text(json.dumps(book), encoding="utf-8")
         elif path.suffix == ".md":
             text = path.read_text(encoding="utf-8")

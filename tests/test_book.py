@@ -208,6 +208,18 @@ def test_panels_stand_below_each_other_cut_in_the_gap():
         )
 
 
+def test_a_link_to_source_in_an_output_leads_to_its_page(tmp_path):
+    book = docs_script("make_book")
+    book.gather(tmp_path / "source")
+    page = json.loads((tmp_path / "source/notebooks/03_build_bert.ipynb").read_text("utf-8"))
+    outputs = (o.get("data", {}) for cell in page["cells"] for o in cell.get("outputs", ()))
+    shown = "".join("".join(data.get("text/html", "")) for data in outputs)
+    links = re.findall(r'href="(\.\./bert4rec/[^"]+)"', shown)
+    assert len(links) == 21
+    for link in links:
+        assert (tmp_path / "source/notebooks" / link).with_suffix(".md").exists()
+
+
 def test_a_figure_of_twice_the_pixels_keeps_its_size(tmp_path):
     shown = docs_script("make_book").figure(TWO, tmp_path / "a.png", "words", {"learning"}, 280)
     assert 'src="../_static/figures/a.png" width="280" height="12"' in shown
