@@ -79,11 +79,11 @@ def run_all(page, address: str, path: Path) -> None:
             page.keyboard.press("Escape")
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        page.wait_for_timeout(1000)
+        page.wait_for_timeout(400)
         if page.get_by_text("[*]:").count() or not is_idle(address):
             continue
         page.keyboard.press("Control+s")
-        page.wait_for_timeout(1000)
+        page.wait_for_timeout(600)
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         code = [cell for cell in cells if cell["cell_type"] == "code"]
         assert not [o for cell in code for o in cell["outputs"] if o["output_type"] == "error"]
@@ -120,7 +120,7 @@ def test_the_first_notebook_runs_from_the_menu(lab, chromium):
     page.screenshot(path=SHOTS / "00_start_here-end.png")
     page.keyboard.press("Escape")
     page.keyboard.press("Control+Home")
-    page.wait_for_timeout(1000)
+    page.wait_for_timeout(300)
     page.screenshot(path=SHOTS / "00_start_here.png")
     page.close()
 
@@ -179,8 +179,8 @@ def use_the_picker(page) -> None:
     )
     picture = box.locator("img")
     picture.scroll_into_view_if_needed()
-    page.wait_for_timeout(2000)  # the picture follows, and is painted
-    assert picture.evaluate("image => image.complete && image.naturalWidth > 500")
+    page.wait_for_timeout(700)  # the picture follows, and is painted
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth > 400)")
     box.screenshot(path=SHOTS / "picker.png")  # what notebook 6 shows where none runs
     assert "Alien (1979)" not in answer.inner_text()
 
