@@ -87,8 +87,8 @@ def rows() -> Iterator[tuple[str, Callable[[], dict]]]:
 class AllAsked(ClozeBatches):
     """Batches with the bug of notebook 4: the films that are visible are asked for, too."""
 
-    def examples(self, tokens, generator, last_only=None):
-        inputs, labels = super().examples(tokens, generator, last_only)
+    def examples(self, tokens, generator):
+        inputs, labels = super().examples(tokens, generator)
         return inputs, ask_everywhere(inputs, labels)
 
 

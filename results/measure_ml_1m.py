@@ -1,16 +1,17 @@
 """Measure a preset on MovieLens-1M: train, evaluate, and write the records that are cited.
 
     python results/measure_ml_1m.py --data ml-1m.txt.xz --seeds 0 1 2
-    python results/measure_ml_1m.py --data ml-1m.txt.xz --preset ml-1m-causal
+    python results/measure_ml_1m.py --data ml-1m.txt.xz --epochs 30
 
 Trains the preset once per seed with the command line (a run that is in `runs/` already is
 not repeated), evaluates each under three protocols, and writes beside this file
 
-    PRESET.json         config, versions, data digest, time and curve of every run, and its reports
-    PRESET-ranks.csv.gz each user's rank on the test, per run, baseline and protocol
-    PRESET-curve.png    validation NDCG@10 over the minutes of training
+    NAME.json         config, versions, data digest, time and curve of every run, and its reports
+    NAME-ranks.csv.gz each user's rank on the test, per run, baseline and protocol
+    NAME-curve.png    validation NDCG@10 over the minutes of training
 
-Those are checked against the table in README.md by the tests.
+NAME is that of the preset, with the epochs if they are not its own. What is there is checked
+against the table in README.md by the tests.
 """
 
 from __future__ import annotations
@@ -32,10 +33,8 @@ HERE = Path(__file__).resolve().parent
 PROTOCOLS = ("full", "popular-100", "uniform-100")
 CITED = ("NDCG@10", "HR@10")
 BASELINES = ("item transitions", "popularity")
-BERT = {"BERT4Rec, Klenitskiy & Vasilev 2023, test": 0.1537}
 PUBLISHED = {
-    "ml-1m": BERT,
-    "ml-1m-last-item": BERT,
+    "ml-1m": {"BERT4Rec, Klenitskiy & Vasilev 2023, test": 0.1537},
     "ml-1m-causal": {"SASRec, Klenitskiy & Vasilev 2023, test": 0.182},
 }
 
@@ -46,13 +45,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are saved")
     parser.add_argument("--preset", default="ml-1m", choices=PUBLISHED)
+    parser.add_argument("--epochs", type=int, help="default: the preset's")
     options = parser.parse_args()
+    name, changes = options.preset, []
+    if options.epochs is not None:
+        name, changes = f"{name}-{options.epochs}-epochs", ["--epochs", str(options.epochs)]
 
     record: dict = {"runs": [], "summary": {}}
     ranks: dict[str, pd.Series] = {}
     for seed in options.seeds:
-        folder = options.runs / f"{options.preset}-seed-{seed}"
-        train = ["train", "--preset", options.preset, "--seed", str(seed)]
+        folder = options.runs / f"{name}-seed-{seed}"
+        train = ["train", "--preset", options.preset, *changes, "--seed", str(seed)]
         if not (folder / "metrics.json").exists():
             command(*train, "--data", options.data, "--output", folder, "--resume")
         run = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -63,38 +66,44 @@ def main() -> None:
             report, table = evaluated(folder, options.data, protocol)
             run["reports"][protocol] = report
             ranks.setdefault("user", table["user"])
-            (name,) = set(report["models"]) - set(BASELINES)
-            ranks[f"{name}, seed {seed}, {protocol}"] = table[name]
-            for baseline in BASELINES:
-                ranks[f"{baseline}, {protocol}"] = table[baseline]
+            for model in report["models"]:
+                of = "" if model in BASELINES else f", seed {seed}"
+                ranks[f"{model}{of}, {protocol}"] = table[model]
         del run["report"]  # it is run["reports"]["full"]
         record["runs"].append(run)
 
     for protocol in PROTOCOLS:
-        models = [run["reports"][protocol]["models"] for run in record["runs"]]
-        values = {metric: [m[name][metric] for m in models] for metric in CITED}
+        reports = [run["reports"][protocol]["models"] for run in record["runs"]]
         record["summary"][protocol] = {
-            name: {
-                metric: {"mean": np.mean(v), "standard deviation": np.std(v, ddof=1), "runs": v}
-                for metric, v in values.items()
-            },
-            **{baseline: models[0][baseline] for baseline in BASELINES},
+            model: reports[0][model] if model in BASELINES else over_seeds(reports, model)
+            for model in reports[0]
         }
     text = json.dumps(record, indent=1)
-    (HERE / f"{options.preset}.json").write_text(text + "\n", encoding="utf-8")
+    (HERE / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     # mtime=0: the same ranks give the same file
     pd.DataFrame(ranks).to_csv(
-        HERE / f"{options.preset}-ranks.csv.gz",
+        HERE / f"{name}-ranks.csv.gz",
         index=False,
         float_format="%g",
         compression={"method": "gzip", "mtime": 0},
     )
     matplotlib.use("Agg")
     figure = plots.quality_over_time(record["runs"], PUBLISHED[options.preset])
-    figure.savefig(HERE / f"{options.preset}-curve.png", dpi=110)
+    figure.savefig(HERE / f"{name}-curve.png", dpi=110)
     for protocol, models in record["summary"].items():
-        for metric, seen in models[name].items():
-            print(f"{protocol:12} {metric:8} {seen['mean']:.4f} ± {seen['standard deviation']:.4f}")
+        for model in set(models) - set(BASELINES):
+            for metric, seen in models[model].items():
+                spread = seen["standard deviation"]
+                print(f"{protocol:12} {model:24} {metric:8} {seen['mean']:.4f} ± {spread:.4f}")
+
+
+def over_seeds(reports: list[dict], model: str) -> dict:
+    """The mean of each cited metric and its spread."""
+    values = {metric: [report[model][metric] for report in reports] for metric in CITED}
+    return {
+        metric: {"mean": np.mean(v), "standard deviation": np.std(v, ddof=1), "runs": v}
+        for metric, v in values.items()
+    }
 
 
 def evaluated(folder: Path, data: str, protocol: str) -> tuple[dict, pd.DataFrame]:

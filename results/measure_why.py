@@ -117,8 +117,8 @@ def order(ml_1m: Path, newest: int) -> dict:
 class FewerAnswers(NextItemBatches):
     """SASRec's batches with answers at the places that BERT4Rec's cloze task would have chosen."""
 
-    def examples(self, tokens, generator, last_only=None):
-        inputs, labels = super().examples(tokens, generator, last_only)
+    def examples(self, tokens, generator):
+        inputs, labels = super().examples(tokens, generator)
         cloze = get_preset("tutorial").training
         asked = choose_masked(inputs, cloze.mask_prob, cloze.last_item_prob, generator)
         return inputs, torch.where(asked, labels, IGNORE)
@@ -127,8 +127,8 @@ class FewerAnswers(NextItemBatches):
 class LastAnswer(NextItemBatches):
     """SASRec's batches with the answer at the last place alone."""
 
-    def examples(self, tokens, generator, last_only=None):
-        inputs, labels = super().examples(tokens, generator, last_only)
+    def examples(self, tokens, generator):
+        inputs, labels = super().examples(tokens, generator)
         labels = labels.clone()
         labels[:, :-1] = IGNORE
         return inputs, labels
@@ -192,8 +192,8 @@ def fit(split: Split, kind: type[ClozeBatches], seed: int, changes: dict) -> tup
     answers: Counter = Counter()
 
     class Counted(kind):  # type: ignore[misc, valid-type]
-        def examples(self, tokens, generator, last_only=None):
-            inputs, labels = super().examples(tokens, generator, last_only)
+        def examples(self, tokens, generator):
+            inputs, labels = super().examples(tokens, generator)
             answers["answers"] += int((labels != IGNORE).sum())
             return inputs, labels
 

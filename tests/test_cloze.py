@@ -7,17 +7,7 @@ from helpers import make_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert4rec import (
-    IGNORE,
-    PAD,
-    ClozeBatches,
-    InputError,
-    Sequences,
-    Vocabulary,
-    choose_masked,
-    hide,
-    windows,
-)
+from bert4rec import IGNORE, PAD, ClozeBatches, InputError, Sequences, choose_masked, hide, windows
 
 
 def batch_of(lengths, columns, num_items=20, seed=0):
@@ -171,27 +161,6 @@ def test_little_of_a_batch_is_padding(seed):
     inputs = [i for i, _ in ClozeBatches(sequences, 40, 16, seed=seed).epoch(1)]
     padding = sum(int((i == PAD).sum()) for i in inputs) / sum(i.numel() for i in inputs)
     assert padding < 0.12
-
-
-@settings(max_examples=20)
-@given(st.lists(st.integers(2, 15), min_size=1, max_size=8), st.integers(2, 6), st.integers(0, 9))
-def test_a_last_item_anywhere_comes_after_as_much_as_the_model_can_see(lengths, max_len, seed):
-    tokens = np.arange(1, sum(lengths) + 1, dtype=np.int32)  # each item says where it stands
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    sequences = Sequences(tokens, offsets, np.arange(len(lengths)), Vocabulary(tokens.tolist()))
-    batches = ClozeBatches(
-        sequences, max_len, 4, last_item_prob=1, seed=seed, last_item_anywhere=True
-    )
-    asked = set()
-    for epoch in range(60):
-        for inputs, labels in batches.epoch(epoch):
-            assert (labels[:, :-1] == IGNORE).all()
-            for row, last in zip(inputs[:, :-1].tolist(), labels[:, -1].tolist(), strict=True):
-                first = offsets[np.searchsorted(offsets, last) - 1] + 1  # of its history
-                shown = [item for item in row if item != PAD]
-                assert shown == list(range(max(first, last - max_len + 1), last))
-                asked.add(last)
-    assert asked == set(tokens.tolist()) - set((offsets[:-1] + 1).tolist())
 
 
 def test_batches_reject_bad_settings(sequences, log):

@@ -236,24 +236,14 @@ shares = st.one_of(st.sampled_from([0.0, 0.2, 1.0, -0.1, 1.1]), st.floats(), st.
     overlap=shares,
     strategy=st.sampled_from(["mask", "80-10-10", "MASK", ""]),
     seed=st.integers(0, 9),
-    anywhere=st.booleans(),
 )
-def test_cloze(lengths, max_len, batch_size, mask_prob, last, overlap, strategy, seed, anywhere):
+def test_cloze(lengths, max_len, batch_size, mask_prob, last, overlap, strategy, seed):
     tokens = np.random.default_rng(seed).integers(1, 8, sum(lengths)).astype(np.int32)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     users = np.arange(len(lengths))
     sequences = Sequences(tokens, offsets, users, Vocabulary(list("abcdefg")))
     batches = documented(
-        ClozeBatches,
-        sequences,
-        max_len,
-        batch_size,
-        mask_prob,
-        last,
-        strategy,
-        overlap,
-        seed,
-        anywhere,
+        ClozeBatches, sequences, max_len, batch_size, mask_prob, last, strategy, overlap, seed
     )
     if batches is None:
         documented(windows, sequences, max_len, max(1, max_len // 2))

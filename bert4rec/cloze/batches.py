@@ -55,8 +55,6 @@ class ClozeBatches:
         mask_prob, last_item_prob, strategy: see `choose_masked` and `hide`.
         overlap: the share of a window that the next window of the same history repeats.
         seed: of the order and the masks.
-        last_item_anywhere: before a sample hides its last item only, cut its window at a random
-            place. Else only the last item of each window is ever asked for so.
     """
 
     lookahead = 0  # items of a window behind the max_len that the model sees
@@ -71,7 +69,6 @@ class ClozeBatches:
         strategy: str = "mask",
         overlap: float = 0.5,
         seed: int = 0,
-        last_item_anywhere: bool = False,
     ):
         check_cloze(mask_prob, last_item_prob, strategy)
         if max_len < 2:
@@ -88,13 +85,9 @@ class ClozeBatches:
         self.tokens = tensor_of(sequences.tokens)
         self.starts, self.stops = torch.from_numpy(starts), torch.from_numpy(stops)
         self.lengths = stops - starts
-        self.max_len, self.batch_size = max_len, batch_size
+        self.batch_size = batch_size
         self.mask_prob, self.last_item_prob, self.strategy = mask_prob, last_item_prob, strategy
         self.seed = seed
-        self.firsts = None  # where the history of each window begins
-        if last_item_anywhere:
-            user = np.searchsorted(sequences.offsets, starts, side="right") - 1
-            self.firsts = torch.from_numpy(np.asarray(sequences.offsets)[user])
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -106,28 +99,16 @@ class ClozeBatches:
         generator = torch.Generator()
         generator.manual_seed(int(order.integers(2**62)))
         for batch in self._by_length(order):
-            rows, last_only = torch.from_numpy(batch), None
-            starts, stops = self.starts[rows], self.stops[rows]
-            if self.firsts is not None:
-                chance, place = torch.rand(2, len(rows), generator=generator)
-                last_only = chance < self.last_item_prob
-                cut = starts + 2 + (place * (stops - starts - 1)).long()  # leaves 2 items, or more
-                stops = torch.where(last_only, cut, stops)
-                # what stood before the window fills it up again
-                filled = torch.maximum(self.firsts[rows], stops - self.max_len)
-                starts = torch.where(last_only, filled, starts)
-            length = int((stops - starts).max())
-            tokens = left_padded(self.tokens, starts, stops, length)
-            yield self.examples(tokens, generator, last_only)
+            rows = torch.from_numpy(batch)
+            length = int(self.lengths[batch].max())
+            tokens = left_padded(self.tokens, self.starts[rows], self.stops[rows], length)
+            yield self.examples(tokens, generator)
 
     def examples(
-        self,
-        tokens: torch.Tensor,
-        generator: torch.Generator,
-        last_only: torch.Tensor | None = None,
+        self, tokens: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Turn windows (batch, length) into inputs and labels; see `choose_masked`."""
-        masked = choose_masked(tokens, self.mask_prob, self.last_item_prob, generator, last_only)
+        """Turn windows (batch, length) into inputs and labels."""
+        masked = choose_masked(tokens, self.mask_prob, self.last_item_prob, generator)
         return hide(tokens, masked, self.num_items, self.strategy, generator)
 
     def _by_length(self, order: np.random.Generator) -> list[np.ndarray]:
@@ -162,10 +143,7 @@ class NextItemBatches(ClozeBatches):
         super().__init__(sequences, max_len, batch_size, overlap=overlap, seed=seed)
 
     def examples(
-        self,
-        tokens: torch.Tensor,
-        generator: torch.Generator,
-        last_only: torch.Tensor | None = None,
+        self, tokens: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Turn windows (batch, length + 1) into inputs and labels, (batch, length) each."""
         inputs, labels = tokens[:, :-1], tokens[:, 1:]

@@ -20,7 +20,6 @@ def choose_masked(
     mask_prob: float,
     last_item_prob: float = 0.0,
     generator: torch.Generator | None = None,
-    last_only: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Choose the positions to hide: at least one in each row, never all, never padding.
 
@@ -34,7 +33,6 @@ def choose_masked(
         mask_prob: in (0, 1).
         last_item_prob: in [0, 1].
         generator: draws the numbers, on the device of `tokens`.
-        last_only: (batch,) bool, the rows that hide their last item only, instead of drawing them.
 
     Returns:
         (batch, length) bool, True where an item is hidden.
@@ -60,10 +58,9 @@ def choose_masked(
     largest = others.argmax(dim=1, keepdim=True)
     masked = masked.scatter(1, smallest, True).scatter(1, largest, False)
 
-    if last_only is None and last_item_prob > 0:
-        chance = torch.rand(len(tokens), generator=generator, device=tokens.device)
-        last_only = chance < last_item_prob
-    if last_only is not None:
+    if last_item_prob > 0:
+        last_only = torch.rand(len(tokens), generator=generator, device=tokens.device)
+        last_only = last_only < last_item_prob
         last = torch.zeros_like(masked)
         last[:, -1] = True  # padding is in front, so the newest item is always in the last column
         masked = torch.where(last_only[:, None], last, masked)

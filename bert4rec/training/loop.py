@@ -186,4 +186,4 @@ def _batches(model: BERT4Rec, split: Split, config: TrainingConfig) -> ClozeBatc
     if model.config.causal:
         return NextItemBatches(split.train, max_len, size, *rest)
     masks = config.mask_prob, config.last_item_prob, config.mask_strategy
-    return ClozeBatches(split.train, max_len, size, *masks, *rest, config.last_item_anywhere)
+    return ClozeBatches(split.train, max_len, size, *masks, *rest)

@@ -47,12 +47,9 @@ class TrainingConfig:
     schedule: str = "cosine"
     """How the rate goes on from there: "cosine" or "linear" down to 0, or "constant"."""
     mask_prob: float = 0.2
-    """Probability that an item is hidden. (It and the next three do not concern a causal model.)"""
+    """Probability that an item is hidden. (This and the next two do not concern a causal model.)"""
     last_item_prob: float = 0.1
     """Share of samples in which only the last item is hidden."""
-    last_item_anywhere: bool = False
-    """Before a sample hides its last item only, cut its window at a random place, so that every
-    item is asked for so, and not only the last one of each window."""
     mask_strategy: str = "mask"
     """What stands in the place of a hidden item: "mask" (the paper) or "80-10-10" (BERT)."""
     overlap: float = 0.5
@@ -153,13 +150,6 @@ PRESETS = {
         "MovieLens-1M and logs of its size, half an hour on two CPU cores",
         {**_COMPACT, "max_len": 100, "dropout": 0.1, "attention_dropout": 0.0},
         replace(_TRAINING, epochs=20, learning_rate=4e-3),
-    ),
-    "ml-1m-last-item": Preset(
-        "the same, asked more often for the last item alone: better by itself, and slower",
-        {**_COMPACT, "max_len": 100, "dropout": 0.1, "attention_dropout": 0.0},
-        replace(
-            _TRAINING, epochs=30, learning_rate=4e-3, last_item_prob=0.3, last_item_anywhere=True
-        ),
     ),
     "ml-1m-causal": Preset(
         "SASRec on MovieLens-1M: the same encoder, trained on next items",
