@@ -2,7 +2,7 @@
 
     python benchmarks/ablation.py --data ml-1m.txt.xz --output results/ablation.json
 
-Every row is the preset `ml-1m` with one thing changed, trained for 3 epochs instead of 20 with the
+Every row is the preset `ml-1m` with one thing changed, trained for 3 epochs instead of 30 with the
 schedule shortened to fit, seed 0, one thread. What is compared is validation NDCG@10, which the
 choices were made by; the test is not looked at. Rows that are in the output file already are not
 repeated. Some 3 minutes a row; `--rows` chooses, so that two processes can share the work.

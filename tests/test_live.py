@@ -284,8 +284,8 @@ def test_a_hidden_film_is_guessed_and_those_who_cannot_say_why(open_page):
     page.get_by_role("button", name="Hide Aladdin behind a [MASK]").click()
     page.get_by_role("button", name="Insert a [MASK]").click()
     assert [token == 3417 for token in page.evaluate("live.read().tokens")][2:4] == [True, True]
-    row = page.locator("#history li", has_text="Aladdin")
-    assert "guessed" in row.inner_text()
+    row = page.locator("#history li", has_text="guessed")
+    assert "Aladdin" in row.inner_text()
     assert row.locator(".guesses span").count() == 3
     assert page.locator("#without").inner_text() == ""
     page.locator("input[value=sasrec]").check(force=True)
@@ -321,7 +321,7 @@ def test_the_spoken_list_is_the_ten_films_also_with_a_reason_open(open_page):
     page.get_by_role("button", name="Toy user").click()
     page.wait_for_function("document.querySelector('#said').textContent.includes('Men in Black')")
     said = page.locator("#said").inner_text()
-    assert said.startswith("Recommended by BERT4Rec and counting: 1 Beauty and the Beast, 2 ")
+    assert said.startswith("Recommended by BERT4Rec and counting: 1 A Bug's Life, 2 ")
     assert "left out" not in said
     assert "11 " not in said
 

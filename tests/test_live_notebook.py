@@ -109,7 +109,8 @@ def test_its_numbers_are_those_of_a_forward_pass(shipped, stack, html):
     alone = Recommender.load("ml-1m", blend=False).recommend(TOY, k=5)
     assert [film["title"] for film in found["films"]] == alone["title"].tolist()
     np.testing.assert_allclose([f["score"] for f in found["films"]], alone["score"], atol=0.006)
-    share = scores.softmax(dim=0).max().item()
+    first = shipped.vocabulary.tokens(alone["item"])[0]
+    share = scores.softmax(dim=0)[first - 1].item()
     assert found["films"][0]["share"] == pytest.approx(share, abs=1e-4)
     assert len(html) < 60_000
 
@@ -146,7 +147,7 @@ def test_without_scripts_it_is_a_table_whose_links_lead_somewhere(stack, show):
     rows = page.locator("tbody tr")
     assert rows.count() == len(stack.steps) == 21
     assert "(1, 2, 6, 6)" in rows.nth(4).inner_text()
-    assert "each head looks most at [MASK], Apollo 13" in rows.nth(4).inner_text()
+    assert "each head looks most at Apollo 13, [MASK]" in rows.nth(4).inner_text()
     assert page.locator("body").inner_text().count("\n") == 21, "the table, and nothing else"
     for step, path in zip(
         stack.steps, re.findall(r'href="\.\./([^"]+)"', stack._repr_html_()), strict=True
@@ -293,7 +294,7 @@ def test_what_notebook_0_says_of_the_order_of_films(shipped):
     """How many of ten films stay if the newest one becomes the oldest."""
     sayings = "".join(cell("00_start_here", "00-22")["source"])
     assert (
-        "of ten films six stay in the mixture and in counting, five in BERT4Rec and in SASRec"
+        "of ten films six stay in counting, five in BERT4Rec and in SASRec, and four in the mixture"
         in (sayings)
     )
     counting = Blend(shipped.model, shipped.blend.table, 1.0)
@@ -306,4 +307,4 @@ def test_what_notebook_0_says_of_the_order_of_films(shipped):
             scores = scorer.score(history).scatter(1, tokens, -torch.inf)
             tops.append(set(scores.topk(10).indices[0].tolist()))
         stay.append(len(tops[0] & tops[1]))
-    assert stay == [6, 6, 5, 5]
+    assert stay == [4, 6, 5, 5]

@@ -14,7 +14,7 @@ def test_records_are_read_from_where_notebooks_run(monkeypatch):
     assert len(recorded("ml-1m")["runs"]) == 3
     means = recorded_means("ml-1m", "ml-1m-causal")
     assert means.columns.tolist() == ["HR@10", "NDCG@10"]
-    assert means.loc["BERT4Rec", "NDCG@10"] == pytest.approx(0.1745, abs=1e-4)
+    assert means.loc["BERT4Rec", "NDCG@10"] == pytest.approx(0.1800, abs=1e-4)
     assert means.loc["item transitions", "NDCG@10"] == pytest.approx(0.1603, abs=1e-4)
     sampled = recorded_means("ml-1m-causal", protocol="popular-100")
     assert sampled.loc["SASRec", "HR@10"] > means.loc["SASRec", "HR@10"]

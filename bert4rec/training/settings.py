@@ -149,7 +149,7 @@ PRESETS = {
     "ml-1m": Preset(
         "MovieLens-1M and logs of its size, half an hour on two CPU cores",
         {**_COMPACT, "max_len": 100, "dropout": 0.1, "attention_dropout": 0.0},
-        replace(_TRAINING, epochs=20, learning_rate=4e-3),
+        replace(_TRAINING, epochs=30, learning_rate=4e-3),
     ),
     "ml-1m-causal": Preset(
         "SASRec on MovieLens-1M: the same encoder, trained on next items",

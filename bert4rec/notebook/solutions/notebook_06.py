@@ -63,7 +63,7 @@ def _likely(found: torch.Tensor, scores: torch.Tensor, share: torch.Tensor, w: f
     )
 
 
-FAVOURITES = ["The Terminator", "Alien", "Blade Runner", "The Fifth Element"]
+FAVOURITES = ["Alien", "The Terminator", "The Fifth Element", "Blade Runner"]
 
 
 @exercise(
@@ -73,8 +73,8 @@ FAVOURITES = ["The Terminator", "Alien", "Blade Runner", "The Fifth Element"]
     int,
     float,
     because="The cell compared two different films: without Blade Runner another one comes first. "
-    "With the same film scored both times, Blade Runner raised The Matrix by 0.51, more than any "
-    "of the other three.",
+    "With the same film scored both times, Blade Runner raised Twelve Monkeys by 2.35, more than "
+    "any of the other three.",
 )
 def gain(answer: float, shipped: Recommender) -> bool | str:
     right = float(shipped.explain(FAVOURITES)["gain"].iloc[FAVOURITES.index("Blade Runner"), 0])
