@@ -83,7 +83,8 @@ def data_of(figure: live.LiveFigure) -> dict:
     return json.loads(rest.partition("</script>")[0])
 
 
-def all_figures() -> dict[str, live.LiveFigure]:
+@pytest.fixture(scope="module")
+def figures() -> dict[str, live.LiveFigure]:
     names = dict(enumerate(TITLES, start=1))
     genres = ["Horror|Sci-Fi", "Action|Sci-Fi", "Comedy", "", "Action"]
     groups = ["Sci-Fi", "Sci-Fi", "Comedy", "other", "other"]
@@ -93,11 +94,6 @@ def all_figures() -> dict[str, live.LiveFigure]:
         "protocols": live.protocols({name: report.models for name, report in reports().items()}),
         "map": live.item_map(POINTS, TITLES, groups, genres, VECTORS, nearest=2),
     }
-
-
-@pytest.fixture(scope="module")
-def figures():
-    return all_figures()
 
 
 # ------------------------------------------------------------------ the numbers are Python's
@@ -416,7 +412,7 @@ def test_light_or_dark_as_the_page_around_it(open_page, figures, attributes, sch
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_committed_figures_are_small_and_of_the_module_as_it_is(open_page, name):
+def test_committed_figures_are_small_and_of_the_module_as_it_is(open_page, figures, name):
     book = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
     shown = [
         "".join(output["data"]["text/html"])
@@ -428,7 +424,7 @@ def test_committed_figures_are_small_and_of_the_module_as_it_is(open_page, name)
     for text in shown:
         assert len(text) < 300_000
         kind = text.partition('data-figure="')[2].partition('"')[0]
-        wanted = all_figures()[kind].html.partition("<style>")[2]
+        wanted = figures[kind].html.partition("<style>")[2]
         assert text.partition("<style>")[2] == wanted, "run the notebook again"
         assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
     page = open_page(*(live.LiveFigure(text, b"", "") for text in shown), width=390)
