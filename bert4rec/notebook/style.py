@@ -7,12 +7,12 @@ opaque, so that a page of the other kind does not swallow the labels.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 
 from ..errors import InputError, did_you_mean
+from .shell import notebook_shell
 
 LINES = ("-", "--", ":", "-.")  # told apart without colour, in the order of the colours
 
@@ -137,7 +137,7 @@ def shortened(text: str, length: int) -> str:
 
 def _sharpen() -> None:
     """In a notebook, draw figures in twice the pixels, shown at the same size: sharp everywhere."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    shell = notebook_shell()
     if shell is not None and "inline" in plt.get_backend():
         from matplotlib_inline.config import InlineBackend
 

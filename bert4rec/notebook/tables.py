@@ -7,11 +7,12 @@ row of its own.
 from __future__ import annotations
 
 import html
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+
+from .shell import notebook_shell
 
 
 def table_html(table: pd.DataFrame) -> str | None:
@@ -23,14 +24,15 @@ def table_html(table: pd.DataFrame) -> str | None:
     names = ["" if name is None else str(name) for name in (table.index.name, *table.columns)]
     columns = [table.index, *(table.iloc[:, number] for number in range(table.shape[1]))]
     left = [number == 0 or not _of_numbers(column) for number, column in enumerate(columns)]
-    lines = ['<table class="dataframe">', f"<thead>{_row(names, left)}</thead>", "<tbody>"]
+    head = _row(names, left, names=len(names))
+    lines = ['<table class="dataframe">', f"<thead>{head}</thead>", "<tbody>"]
     lines += [_row(row, left, names=1) for row in zip(*map(_texts, columns), strict=True)]
     return "\n".join([*lines, "</tbody>", "</table>"])
 
 
 def use_tables() -> None:
     """In a notebook, draw every table so from now on."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    shell = notebook_shell()
     if shell is not None:
         shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, table_html)
 
@@ -58,11 +60,11 @@ def _text(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _row(texts: Sequence[str], left: Sequence[bool], names: int | None = None) -> str:
-    """A row, of which the first `names` cells are names, or all."""
+def _row(texts: Sequence[str], left: Sequence[bool], names: int) -> str:
+    """A row, the first `names` cells of which are names."""
     cells = []
     for number, (text, to_left) in enumerate(zip(texts, left, strict=True)):
-        tag = "th" if names is None or number < names else "td"
+        tag = "th" if number < names else "td"
         side = "left" if to_left else "right"
         cells.append(f'<{tag} style="text-align: {side}">{html.escape(text)}</{tag}>')
     return f"<tr>{''.join(cells)}</tr>"
