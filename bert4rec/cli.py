@@ -108,6 +108,7 @@ class Train:
                 **settings,
                 **self.data.arguments(),
                 seen=self.data.seen,
+                validation_users=self.data.validation_users,
                 output=self.output,
                 log_dir=self.log_dir / self.output.name,
                 resume=self.resume,
@@ -157,7 +158,9 @@ class Evaluate:
                 "with --data."
             )
         known = {f.name for f in dataclasses.fields(DataOptions)}
-        options = DataOptions(**{k: v for k, v in stored.items() if k in known})
+        stored = {k: v for k, v in stored.items() if k in known}
+        # older folders do not say it: then all users were validated
+        options = DataOptions(**{"validation_users": None, **stored})
         if self.data is not None:
             options = dataclasses.replace(options, data=self.data)
         interactions, _ = options.read_log()
@@ -168,7 +171,7 @@ class Evaluate:
             sequences = dataclasses.replace(sequences, vocabulary=vocabulary)
         elif sequences.vocabulary != vocabulary:
             sequences = options.sequences(interactions, vocabulary)
-        holdout = getattr(sequences.leave_one_out().with_seen(recommender.seen), self.split)
+        holdout = getattr(options.split(sequences).with_seen(recommender.seen), self.split)
         report = recommender.evaluate(holdout, self.protocol, self.others(recommender))
         if self.ranks is not None:
             table = pd.DataFrame({name: ranks.expected for name, ranks in report.models.items()})

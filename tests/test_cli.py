@@ -63,6 +63,21 @@ def test_train_writes_a_folder_that_explains_itself(trained):
     assert list((trained / "training" / "model" / "run-1").glob("events.*"))
 
 
+def test_users_that_are_not_validated_teach_one_more_item(trained, run, tmp_path):
+    data = ["--data", trained / "log.csv", "--output", tmp_path / "model", *SMALL]
+    status, _, _ = run("train", *data, "--epochs", "1", "--validation-users", "7")
+    assert status == 0
+    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
+    assert metrics["data"]["split"] == "leave-one-out, 7 users validated"
+    status, out, _ = run("evaluate", "--model", tmp_path / "model", "--json")
+    assert status == 0
+    for model, values in metrics["report"]["models"].items():
+        # the counts, too, are of the split of the training
+        assert json.loads(out)["models"][model] == pytest.approx(values, abs=1e-9)
+    _, out, _ = run("evaluate", "--model", tmp_path / "model", "--split", "validation", "--json")
+    assert json.loads(out)["num_users"] == 7
+
+
 def test_evaluate_gives_what_train_reported(trained, run):
     status, out, _ = run("evaluate", "--model", trained / "model", "--json")
     assert status == 0

@@ -67,9 +67,10 @@ def built(tmp_path):
     return Sequences.open(tmp_path / "sequences"), Sequences.from_interactions(log)
 
 
-def test_the_split_shares_the_file_and_is_the_same(built):
+@pytest.mark.parametrize("validated", [None, 15])
+def test_the_split_shares_the_file_and_is_the_same(built, validated):
     mapped, memory = built
-    split, expected = mapped.leave_one_out(), memory.leave_one_out()
+    split, expected = mapped.leave_one_out(validated), memory.leave_one_out(validated)
     assert np.shares_memory(split.train.tokens, mapped.tokens)
     assert isinstance(split.train.tokens, np.memmap)
     assert split.train.num_interactions == expected.train.num_interactions

@@ -63,6 +63,40 @@ def test_leave_one_out_by_definition(rows):
             assert ids([holdout.targets[index]])[0] == expected[user][cut]
 
 
+@given(logs, st.integers(1, 6))
+def test_validation_of_some_users_leaves_the_others_one_more_item(rows, count):
+    sequences = Sequences.from_interactions(frame(*rows))
+    if sequences.lengths.max() < 3:
+        return
+    everybody, some = sequences.leave_one_out(), sequences.leave_one_out(count)
+    assert len(some.validation) == min(count, len(everybody.validation))
+    validated = set(some.validation.histories.users.tolist())
+
+    def targets(holdout):
+        return dict(zip(holdout.histories.users, holdout.targets, strict=True))
+
+    before = targets(everybody.validation)
+    assert targets(some.validation) == {
+        user: target for user, target in before.items() if user in validated
+    }
+    for index, user in enumerate(sequences.users):
+        expected = everybody.train[index].tolist()
+        if user in before and user not in validated:
+            expected.append(before[user])
+        assert some.train[index].tolist() == expected
+    assert some.test.targets.tolist() == everybody.test.targets.tolist()
+    assert some.test.histories.tokens.tolist() == everybody.test.histories.tokens.tolist()
+    assert some.test.train is some.validation.train is some.train
+    again = sequences.leave_one_out(count)
+    assert again.validation.targets.tolist() == some.validation.targets.tolist()
+    assert (some.name == "leave-one-out") == (count >= len(before))
+
+
+def test_nobody_to_validate_is_an_error(sequences):
+    with pytest.raises(InputError, match="validation_users must be at least 1, not 0"):
+        sequences.leave_one_out(0)
+
+
 @given(logs, st.integers(1, 4), st.integers(1, 4))
 def test_filters_hold_for_both_sides(rows, min_user, min_item):
     try:

@@ -10,12 +10,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ..errors import InputError, did_you_mean, note
 from .values import frame_of_arrow
+
+if TYPE_CHECKING:
+    from .sequences import Sequences
+    from .splits import Split
 
 # Names that public data sets and libraries use, matched without regard to case and `_`.
 KNOWN_COLUMNS = {
@@ -46,10 +50,18 @@ class Reading:
     seen: str = "exclude"
     """"exclude": what users have already is neither ranked nor recommended. "include": it is, in
     logs where people take things again."""
+    validation_users: int | None = 10_000
+    """Validate on at most so many users; of the others only the last item is held out. None: on
+    all of them."""
 
     def arguments(self) -> dict[str, Any]:
         """What `Sequences.from_interactions` takes of it."""
-        return {f.name: getattr(self, f.name) for f in fields(Reading) if f.name != "seen"}
+        names = {f.name for f in fields(Reading)} - {"seen", "validation_users"}
+        return {name: getattr(self, name) for name in names}
+
+    def split(self, sequences: Sequences) -> Split:
+        """The split of a log that is read so."""
+        return sequences.leave_one_out(self.validation_users).with_seen(self.seen)
 
 
 def as_frame(table: object, what: str = "interactions") -> pd.DataFrame:

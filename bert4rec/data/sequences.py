@@ -304,21 +304,26 @@ class Sequences:
             ends=starts + lengths,
         )
 
-    def leave_one_out(self) -> Split:
+    def leave_one_out(self, validation_users: int | None = None) -> Split:
         """Hold out each user's last item for the test and the one before it for validation.
 
         The test history includes the validation item, as it would be known by then; training sees
         neither. Users with fewer than 3 items cannot be split: they stay in training and are
         counted in the report (`Holdout.num_short_users`).
 
+        Args:
+            validation_users: validate on so many users, drawn at random and always the same; of the
+                others only the last item is held out. On logs of short histories that is much more
+                to learn from, and most published figures have it so. Default: validate on all.
+
         What it leaks: a user's last item may be years older than another user's training items, so
         the model learns from what was the future at that time. Compare models by it, and use
         `split_by_time` to estimate what a deployed model would reach.
 
         Raises:
-            InputError: no user has 3 items.
+            InputError: no user has 3 items, or validation_users is below 1.
         """
-        return leave_one_out(self)
+        return leave_one_out(self, validation_users)
 
     def split_by_time(self, validation_share: float = 0.1, test_share: float = 0.1) -> Split:
         """Cut the log at two moments, the same for all users, as a deployed model would meet it.

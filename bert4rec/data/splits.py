@@ -91,8 +91,10 @@ def check_seen(seen: str) -> None:
         raise InputError(f"seen must be 'exclude' or 'include', not {seen!r}.")
 
 
-def leave_one_out(sequences: Sequences) -> Split:
+def leave_one_out(sequences: Sequences, validation_users: int | None = None) -> Split:
     """What `Sequences.leave_one_out` does."""
+    if validation_users is not None and validation_users < 1:
+        raise InputError(f"validation_users must be at least 1, not {validation_users}.")
     users = np.flatnonzero(sequences.lengths >= 3)
     if len(users) == 0:
         raise InputError(
@@ -100,18 +102,25 @@ def leave_one_out(sequences: Sequences) -> Split:
             f"{sequences.num_users:,} histories has {sequences.lengths.max()}."
         )
     known = sequences.lengths.copy()
-    known[users] -= 2
-    last = sequences.offsets[:-1][users] + sequences.lengths[users] - 1
+    known[users] -= 1
+    last = sequences.offsets[:-1] + known  # place of each user's last item
+    validated, name = users, "leave-one-out"
+    if validation_users is not None and validation_users < len(users):
+        validated = np.sort(np.random.default_rng(0).permutation(users)[:validation_users])
+        name += f", {validation_users:,} users validated"
     short = sequences.num_users - len(users)
     # what is on disk stays there
     part = sequences.view if isinstance(sequences.tokens, np.memmap) else sequences.select
+    test = part(users, known[users])
+    known[validated] -= 1
     train = part(np.arange(sequences.num_users), known)
-    validation, test = part(users, known[users]), part(users, known[users] + 1)
+    validation = part(validated, known[validated])
+    before = sequences.tokens[last[validated] - 1]
     return Split(
         train=train,
-        validation=Holdout("validation", validation, sequences.tokens[last - 1], train, short),
-        test=Holdout("test", test, sequences.tokens[last], train, short),
-        name="leave-one-out",
+        validation=Holdout("validation", validation, before, train, short),
+        test=Holdout("test", test, sequences.tokens[last[users]], train, short),
+        name=name,
     )
 
 

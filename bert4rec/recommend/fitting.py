@@ -155,7 +155,7 @@ def fit(
         )
     frame = as_frame(interactions)
     sequences = Sequences.from_interactions(frame, **reading.arguments())
-    split = sequences.leave_one_out().with_seen(reading.seen)
+    split = reading.split(sequences)
     distributed.start(preset.training.device)
     said = [str(sequences)]
     if by_log:
@@ -211,7 +211,7 @@ def update(
         sequences = Sequences.from_interactions(
             frame, vocabulary=vocabulary, **(reading.arguments() | {"min_item_count": 1})
         )
-    split = sequences.leave_one_out().with_seen(reading.seen)
+    split = reading.split(sequences)
     counts, known = split.train.item_counts(), catalogue.vocabulary.num_items
     if catalogue.counts is not None:
         # whole histories come again: to add them up would count them twice
