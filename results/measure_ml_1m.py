@@ -1,7 +1,8 @@
 """Measure a preset on MovieLens-1M: train, evaluate, and write the records that are cited.
 
     python results/measure_ml_1m.py --data ml-1m.txt.xz --seeds 0 1 2
-    python results/measure_ml_1m.py --data ml-1m.txt.xz --epochs 30
+    python results/measure_ml_1m.py --data ml-1m.txt.xz --preset ml-1m-causal
+    python results/measure_ml_1m.py --data ml-1m.txt.xz --epochs 20
 
 Trains the preset once per seed with the command line (a run that is in `runs/` already is
 not repeated), evaluates each under three protocols, and writes beside this file
