@@ -15,6 +15,11 @@ def log_of(interactions: int, items: int, length: int = 150) -> SimpleNamespace:
     return SimpleNamespace(num_interactions=interactions, num_items=items, lengths=lengths)
 
 
+SPARSE = {"dropout": 0.3}
+LARGE = {"batch_size": 64, "epochs": 24}
+SAMPLED = {"loss": "sampled-softmax", "num_negatives": 1024}
+
+
 @pytest.mark.parametrize(
     ("log", "name", "changes"),
     [
@@ -22,14 +27,13 @@ def log_of(interactions: int, items: int, length: int = 150) -> SimpleNamespace:
         (log_of(990_000, 3_416), "ml-1m", {}),
         (log_of(400_000, 2_000, length=33), "ml-1m", {"max_len": 40}),
         (log_of(400_000, 2_000, length=3), "ml-1m", {"max_len": 20}),
-        (log_of(9_000, 3_000), "tutorial", {"dropout": 0.3}),
-        (log_of(270_000, 54_000), "tutorial", {"dropout": 0.3, "batch_size": 64}),
+        (log_of(9_000, 3_000), "tutorial", SPARSE),
+        (log_of(199_000, 20_000), "tutorial", SPARSE),
+        (log_of(210_000, 22_000), "tutorial", SPARSE | LARGE | SAMPLED),
+        (log_of(1_900_000, 200_000), "tutorial", SPARSE | LARGE | SAMPLED | {"epochs": 10}),
+        (log_of(900_000, 60_000), "ml-1m", {}),
         (log_of(4_000_000, 60_000), "ml-1m", {"epochs": 5}),
-        (
-            log_of(33_000_000, 200_000),
-            "ml-1m",
-            {"epochs": 2, "batch_size": 256, "loss": "sampled-softmax", "num_negatives": 1024},
-        ),
+        (log_of(33_000_000, 200_000), "ml-1m", SAMPLED | {"epochs": 2, "batch_size": 256}),
     ],
 )
 def test_the_rule(log, name, changes):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..data import Sequences
@@ -14,14 +16,15 @@ def auto_preset(train: Sequences) -> tuple[Preset, str]:
     """Choose settings for a log.
 
     The rule. On the embedded set, MovieLens-100K and MovieLens-1M it gives the settings that were
-    found by hand for them; on other logs it was not measured yet.
+    found by hand for them; results/logs.json has what it reaches on two more logs.
 
     1. Fewer than 200,000 interactions, or fewer than 10 an item: `tutorial`; else `ml-1m`.
-    2. Fewer than 10 interactions an item: dropout 0.3, and from 200,000 on batches of 64.
+    2. Fewer than 10 interactions an item, a sparse log: dropout 0.3, and from 200,000 on batches
+       of 64 and 24 epochs.
     3. `ml-1m`: max_len is as long as nine of ten histories need, in tens, from 20 to 100.
     4. More than a million interactions: epochs that make 20 million of them, at least 2; more than
        10 million: batches of 256.
-    5. More than 100,000 items: sampled softmax with 1,024 negatives.
+    5. More than 100,000 items, or 20,000 of a sparse log: sampled softmax with 1,024 negatives.
 
     Args:
         train: the training sequences.
@@ -32,17 +35,18 @@ def auto_preset(train: Sequences) -> tuple[Preset, str]:
     size, items = train.num_interactions, max(train.num_items, 1)
     sparse, large = size / items < 10, size >= 200_000
     name = "ml-1m" if large and not sparse else "tutorial"
-    preset, changes = PRESETS[name], dict[str, object]()
+    preset, changes = PRESETS[name], dict[str, Any]()
     if sparse:
-        changes |= {"dropout": 0.3} | ({"batch_size": 64} if large else {})
+        changes |= {"dropout": 0.3} | ({"batch_size": 64, "epochs": 24} if large else {})
     if name == "ml-1m":
         needed = int(np.quantile(train.lengths, 0.9)) + 1  # the [MASK] that asks
         changes["max_len"] = min(100, max(20, -(-needed // 10) * 10))
     if size > 1_000_000:
-        changes["epochs"] = max(2, min(preset.training.epochs, 20_000_000 // size))
+        epochs = changes.get("epochs", preset.training.epochs)
+        changes["epochs"] = max(2, min(epochs, 20_000_000 // size))
     if size > 10_000_000:
         changes["batch_size"] = 256
-    if items > 100_000:
+    if items > (20_000 if sparse else 100_000):
         changes |= {"loss": "sampled-softmax", "num_negatives": 1024}
     listed = ", ".join([f"preset {name}", *(f"{key}={value}" for key, value in changes.items())])
     reason = f"{size:,} interactions to learn from, {size / items:.1f} an item"
