@@ -76,6 +76,7 @@ def test_every_figure_is_readable_in_both_themes(theme, sequences):
         ),
         plots.dots({"one": [0.1, 0.2], "other": [0.3]}, "NDCG@10", ("counting", 0.15)),
         plots.sampled_hits({"A": [0.8, 0.5, 0.0], "B": [0.5, 0.5, 0.5]}),
+        plots.several_logs({"a log": {"counting": 0.1, "A": 0.2, "B": 0.3}}, "counting", "times"),
         plots.blend_curve({0.0: 0.08, 0.5: 0.1, 1.0: 0.07}),
         plots.learning([{"epoch": 1, "loss": 2.0, "NDCG@10": 0.1}], {"counting": 0.08}),
         plots.compared({"one": [8.0, 7.5], "other": [8.0, 9.0]}, {"start": 8.2}, xlabel="step"),

@@ -18,7 +18,7 @@ from ..evaluation import Report
 from .curves import additions, compared, learning
 from .diagrams import attention, explanation, masking, position_similarity, sublayer_stack
 from .looking import moved, visibility
-from .measuring import blend_curve, rank_gains, sampled_hits
+from .measuring import blend_curve, rank_gains, sampled_hits, several_logs
 from .reasons import dots, gains
 from .style import LINES, new_figure, shortened, theme, use_theme
 
@@ -44,6 +44,7 @@ __all__ = [
     "quality_over_time",
     "rank_gains",
     "sampled_hits",
+    "several_logs",
     "sublayer_stack",
     "target_ranks",
     "use_theme",
