@@ -33,7 +33,8 @@ from bert4rec import (
     read_interactions,
     train,
 )
-from bert4rec.evaluation import TransitionTable, choose_weight
+from bert4rec.evaluation import Ranks, TransitionTable, choose_weight, rank_targets
+from bert4rec.evaluation.negatives import negatives_of
 from bert4rec.recommend.records import versions
 
 OUTPUT = Path(__file__).resolve().parent / "blend.json"
@@ -60,33 +61,43 @@ def shipped(ml_1m: Path, name: str) -> dict:
     recommender = Recommender.load(name)
     log = replace(Sequences.from_file(ml_1m), vocabulary=recommender.vocabulary)
     split = log.leave_one_out()
-    return summary(split, log, [blended(recommender.model, split)], {"weights": name})
+    found = [blended(recommender.model, split, baselines(split))]
+    return summary(split, log, found, {"weights": name})
 
 
 def trained(read: Callable) -> dict:
     log = Sequences.from_interactions(read(), min_user_count=5, min_item_count=5)
     split, found = log.leave_one_out(), []
+    beside = baselines(split)
     for seed in SEEDS:
         preset = get_preset("tutorial", seed=seed)
         torch.manual_seed(seed)
         model = BERT4Rec(preset.model_config(log.num_items))
         train(model, split, preset.training, progress=False)
-        found.append(blended(model, split))
+        found.append(blended(model, split, beside))
         print(f"seed {seed}: weight {found[-1]['weight']}", flush=True)
     return summary(split, log, found, {"preset": "tutorial", "seeds": list(SEEDS)})
 
 
-def blended(model: BERT4Rec, split: Split) -> dict:
+def baselines(split: Split) -> dict[str, dict[str, Ranks]]:
+    """The ranks of what is counted, under both protocols: the same for all seeds."""
+    models = {"transitions": ItemTransitions(split.train), "item-kNN": ItemKNN(split.train)}
+    return {protocol: evaluate(models, split.test, protocol).models for protocol in PROTOCOLS}
+
+
+def blended(model: BERT4Rec, split: Split, beside: dict[str, dict[str, Ranks]]) -> dict:
     """The weight, and the ranks of the blend and its parts under both protocols."""
     blend, by_weight = choose_weight(model, TransitionTable.count(split.train), split.validation)
-    models = {
-        "blend": blend,
-        "network": model,
-        "transitions": ItemTransitions(split.train),
-        "item-kNN": ItemKNN(split.train),
+    negatives = {protocol: negatives_of(protocol, split.test) for protocol in PROTOCOLS}
+    ranks = {
+        protocol: {
+            "blend": rank_targets(blend, split.test, drawn),
+            "network": rank_targets(model, split.test, drawn),
+            **beside[protocol],
+        }
+        for protocol, drawn in negatives.items()
     }
-    reports = {protocol: evaluate(models, split.test, protocol) for protocol in PROTOCOLS}
-    return {"weight": blend.weight, "by weight": by_weight, "reports": reports}
+    return {"weight": blend.weight, "by weight": by_weight, "ranks": ranks}
 
 
 def summary(split: Split, log: Sequences, found: list[dict], about: dict) -> dict:
@@ -100,10 +111,10 @@ def summary(split: Split, log: Sequences, found: list[dict], about: dict) -> dic
         "protocols": {},
     }
     for protocol in PROTOCOLS:
-        reports = [one["reports"][protocol] for one in found]
+        ranks = [one["ranks"][protocol] for one in found]
         values = {
-            name: {m: np.stack([r.models[name].per_user(m) for r in reports]) for m in METRICS}
-            for name in reports[0].models
+            name: {m: np.stack([models[name].per_user(m) for models in ranks]) for m in METRICS}
+            for name in ranks[0]
         }
         result["protocols"][protocol] = {
             "models": {

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from measure_blend import blended, shipped, summary
+from measure_blend import baselines, blended, shipped, summary
 from row_by_row import measure_rows
 
 from bert4rec import BERT4Rec, Sequences, get_preset, load_movielens, read_interactions, train
@@ -83,6 +83,7 @@ def first_purchases() -> pd.DataFrame:
 def trained(read: Callable[[], Sequences], causal: bool, seeds: int, validated: int | None) -> dict:
     log = read()
     split, found, seconds = log.leave_one_out(validated), [], []
+    beside = baselines(split)
     chosen, reason = auto_preset(split.train)
     for seed in range(seeds):
         preset = get_preset(chosen, seed=seed, causal=causal)
@@ -91,7 +92,7 @@ def trained(read: Callable[[], Sequences], causal: bool, seeds: int, validated: 
         begun = time.process_time()
         train(model, split, preset.training, progress=False)
         seconds.append(round(time.process_time() - begun, 1))
-        found.append(blended(model, split))
+        found.append(blended(model, split, beside))
         print(f"seed {seed}: {seconds[-1]} s, weight {found[-1]['weight']}", flush=True)
     about = {
         "split": split.name,
