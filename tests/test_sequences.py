@@ -92,9 +92,10 @@ def test_validation_of_some_users_leaves_the_others_one_more_item(rows, count):
     assert (some.name == "leave-one-out") == (count >= len(before))
 
 
-def test_nobody_to_validate_is_an_error(sequences):
-    with pytest.raises(InputError, match="validation_users must be at least 1, not 0"):
-        sequences.leave_one_out(0)
+@pytest.mark.parametrize("count", [0, -1, True, 2.5, "all"])
+def test_a_bad_number_of_users_to_validate_is_named(sequences, count):
+    with pytest.raises(InputError, match=rf"validation_users must be a whole.*not {count!r}\."):
+        sequences.leave_one_out(count)
 
 
 @given(logs, st.integers(1, 4), st.integers(1, 4))

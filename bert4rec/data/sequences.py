@@ -321,7 +321,7 @@ class Sequences:
         `split_by_time` to estimate what a deployed model would reach.
 
         Raises:
-            InputError: no user has 3 items, or validation_users is below 1.
+            InputError: no user has 3 items, or validation_users is no whole number from 1 on.
         """
         return leave_one_out(self, validation_users)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,8 +94,13 @@ def check_seen(seen: str) -> None:
 
 def leave_one_out(sequences: Sequences, validation_users: int | None = None) -> Split:
     """What `Sequences.leave_one_out` does."""
-    if validation_users is not None and validation_users < 1:
-        raise InputError(f"validation_users must be at least 1, not {validation_users}.")
+    if validation_users is not None:
+        whole = isinstance(validation_users, Integral) and not isinstance(validation_users, bool)
+        if not whole or validation_users < 1:
+            raise InputError(
+                "validation_users must be a whole number from 1 on, or None for all of them, not "
+                f"{validation_users!r}."
+            )
     users = np.flatnonzero(sequences.lengths >= 3)
     if len(users) == 0:
         raise InputError(
