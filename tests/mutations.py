@@ -112,11 +112,16 @@ MUTATIONS = (
     ),
     Mutation(
         "train on the validation item", "data/splits",
-        "    known[users] -= 2\n", "    known[users] -= 1\n", "sequences", "01",
+        "    known[validated] -= 1\n", "    known[validated] -= 0\n", "sequences", "01",
     ),
     Mutation(
         "forget the validation item in the test history", "data/splits",
-        "part(users, known[users] + 1)", "part(users, known[users])",
+        "test = part(users, known[users])", "test = part(users, known[users] - 1)",
+        "sequences", "01",
+    ),
+    Mutation(
+        "validate on the users that should be learnt from", "data/splits",
+        "permutation(users)[:validation_users]", "permutation(users)[validation_users:]",
         "sequences", "01",
     ),
     Mutation(
