@@ -53,6 +53,14 @@ def test_fit_from_columns_of_any_name(fitted, log):
     assert report.num_users == log["who"].nunique()
 
 
+def test_fit_says_on_how_many_users_it_validates(log, capsys):
+    made = fit(log, epochs=1, validation_users=9, progress=True)
+    assert len(made.split.validation) == 9
+    assert "validation: 9 of 30 users; of the others only the last" in capsys.readouterr().out
+    fit(log, epochs=1, progress=True)
+    assert "validation:" not in capsys.readouterr().out
+
+
 def test_fit_writes_a_folder_that_can_be_traced(log, names, tmp_path, fitted):
     made = fit(log, names, output=tmp_path, log_dir=tmp_path / "logs", seed=0)
     record = json.loads((tmp_path / "metrics.json").read_text())

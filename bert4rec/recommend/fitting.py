@@ -158,6 +158,11 @@ def fit(
     split = reading.split(sequences)
     distributed.start(preset.training.device)
     said = [str(sequences)]
+    if len(split.validation) < len(split.test):
+        said.append(
+            f"validation: {len(split.validation):,} of {len(split.test):,} users; of the others "
+            "only the last item is held out (validation_users)"
+        )
     if by_log:
         chosen, reason = auto_preset(split.train)
         preset = get_preset(chosen, **changes)
