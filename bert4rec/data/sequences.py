@@ -314,7 +314,7 @@ class Sequences:
         Args:
             validation_users: validate on so many users, drawn at random and always the same; of the
                 others only the last item is held out. On logs of short histories that is much more
-                to learn from, and most published figures have it so. Default: validate on all.
+                to learn from, and published figures often have it so. Default: validate on all.
 
         What it leaks: a user's last item may be years older than another user's training items, so
         the model learns from what was the future at that time. Compare models by it, and use
