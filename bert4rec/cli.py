@@ -158,9 +158,7 @@ class Evaluate:
                 "with --data."
             )
         known = {f.name for f in dataclasses.fields(DataOptions)}
-        stored = {k: v for k, v in stored.items() if k in known}
-        # older folders do not say it: then all users were validated
-        options = DataOptions(**{"validation_users": None, **stored})
+        options = DataOptions(**{k: v for k, v in stored.items() if k in known})
         if self.data is not None:
             options = dataclasses.replace(options, data=self.data)
         interactions, _ = options.read_log()
@@ -171,7 +169,8 @@ class Evaluate:
             sequences = dataclasses.replace(sequences, vocabulary=vocabulary)
         elif sequences.vocabulary != vocabulary:
             sequences = options.sequences(interactions, vocabulary)
-        holdout = getattr(options.split(sequences).with_seen(recommender.seen), self.split)
+        split = sequences.leave_one_out(recommender.validation_users).with_seen(recommender.seen)
+        holdout = getattr(split, self.split)
         report = recommender.evaluate(holdout, self.protocol, self.others(recommender))
         if self.ranks is not None:
             table = pd.DataFrame({name: ranks.expected for name, ranks in report.models.items()})
@@ -195,6 +194,12 @@ class Evaluate:
                 raise InputError(
                     f"{folder} knows {len(other.vocabulary):,} items, {self.model} "
                     f"{len(recommender.vocabulary):,}; models can be compared on the same items."
+                )
+            one_split = other.validation_users == recommender.validation_users
+            if self.split == "validation" and not one_split:
+                raise InputError(
+                    f"{folder} and {self.model} were trained with different validation_users: what "
+                    "one is validated on the other has learnt. Compare them by --split test."
                 )
             name = scorer_name(other.scorer)
             taken = {scorer_name(recommender.scorer), recommender.model.name, *models}

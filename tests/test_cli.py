@@ -65,6 +65,7 @@ def test_train_writes_a_folder_that_explains_itself(trained):
 
 def test_users_that_are_not_validated_teach_one_more_item(trained, run, tmp_path):
     data = ["--data", trained / "log.csv", "--output", tmp_path / "model", *SMALL]
+    data += ["--min-user-count", "1", "--min-item-count", "1"]
     status, _, _ = run("train", *data, "--epochs", "1", "--validation-users", "7")
     assert status == 0
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
@@ -74,8 +75,21 @@ def test_users_that_are_not_validated_teach_one_more_item(trained, run, tmp_path
     for model, values in metrics["report"]["models"].items():
         # the counts, too, are of the split of the training
         assert json.loads(out)["models"][model] == pytest.approx(values, abs=1e-9)
-    _, out, _ = run("evaluate", "--model", tmp_path / "model", "--split", "validation", "--json")
-    assert json.loads(out)["num_users"] == 7
+    Recommender.load(tmp_path / "model").save(tmp_path / "copy")
+    for folder in ("model", "copy"):
+        names = ["--model", tmp_path / folder, "--data", trained / "log.csv"]
+        _, out, _ = run("evaluate", *names, "--split", "validation", "--json")
+        assert json.loads(out)["num_users"] == 7
+    beside = ["--model", tmp_path / "model", "--beside", trained / "model"]
+    status, _, err = run("evaluate", *beside, "--split", "validation")
+    assert status == 2
+    assert "were trained with different validation_users" in err
+    assert run("evaluate", *beside)[0] == 0  # the test is the same
+    data[data.index(tmp_path / "model")] = tmp_path / "again"
+    assert run("train", *data, "--epochs", "1", "--validation-users", "7")[0] == 0
+    status, _, err = run("train", *data, "--epochs", "1", "--resume")
+    assert status == 2
+    assert "another data (the log, how it is read, or validation_users)" in err
 
 
 def test_evaluate_gives_what_train_reported(trained, run):

@@ -61,6 +61,17 @@ def test_fit_says_on_how_many_users_it_validates(log, capsys):
     assert "validation:" not in capsys.readouterr().out
 
 
+def test_an_update_keeps_the_number_of_its_own_split(log, tmp_path):
+    made = fit(log, output=tmp_path / "one", epochs=1, validation_users=np.int64(9))
+    assert json.loads((tmp_path / "one/config.json").read_text())["validation_users"] == 9
+    columns = {"user": "who", "item": "what", "time": "when", "progress": False}
+    made.update(log, output=tmp_path / "two", epochs=1, validation_users=5, **columns)
+    assert len(made.split.validation) == made.validation_users == 5
+    assert Recommender.load(tmp_path / "two").validation_users == 5
+    made.update(log, epochs=1, **columns)
+    assert made.validation_users is None  # all of so few
+
+
 def test_fit_writes_a_folder_that_can_be_traced(log, names, tmp_path, fitted):
     made = fit(log, names, output=tmp_path, log_dir=tmp_path / "logs", seed=0)
     record = json.loads((tmp_path / "metrics.json").read_text())

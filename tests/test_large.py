@@ -67,6 +67,13 @@ def built(tmp_path):
     return Sequences.open(tmp_path / "sequences"), Sequences.from_interactions(log)
 
 
+@pytest.mark.parametrize("option", [{"validation_users": 5}, {"seen": "include"}])
+def test_options_of_the_split_are_not_taken_without_a_word(option, tmp_path):
+    make_log().to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(InputError, match=rf"{next(iter(option))} is not stored with the sequences"):
+        build_sequences(tmp_path / "log.csv", tmp_path / "sequences", **option)
+
+
 @pytest.mark.parametrize("validated", [None, 15])
 def test_the_split_shares_the_file_and_is_the_same(built, validated):
     mapped, memory = built

@@ -172,7 +172,9 @@ def test_resume_refuses_another_configuration(split, tmp_path):
     ):
         train(new_model(split), split, changed, tmp_path, resume=True, progress=False)
     other = Sequences.from_interactions(make_log(seed=7)).leave_one_out()
-    with pytest.raises(InputError, match=r"written with another data\."):
+    with pytest.raises(
+        InputError, match=r"another data \(the log, how it is read, or validation_users\)\."
+    ):
         train(new_model(other), other, FAST, tmp_path, resume=True, progress=False)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"half a file")
     with pytest.raises(InputError, match=r"checkpoint\.safetensors is damaged"):

@@ -65,6 +65,12 @@ def build_sequences(
             `read_interactions` and `Sequences.from_interactions`. Or the folder cannot be written
             to. Sequences that were there are then gone or whole, never mixed.
     """
+    for name in ("seen", "validation_users"):
+        if name in options:
+            raise InputError(
+                f"{name} is not stored with the sequences; say it when they are split: "
+                "Sequences.open(…).leave_one_out(validation_users=…).with_seen(…)."
+            )
     options = {"min_user_count": 1, "min_item_count": 1, **options}
     (layout, reading), _ = sort_options(options, (Layout, Reading))
     least = reading.min_user_count, reading.min_item_count

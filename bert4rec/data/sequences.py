@@ -312,9 +312,10 @@ class Sequences:
         counted in the report (`Holdout.num_short_users`).
 
         Args:
-            validation_users: validate on so many users, drawn at random and always the same; of the
-                others only the last item is held out. On logs of short histories that is much more
-                to learn from, and published figures often have it so. Default: validate on all.
+            validation_users: validate on so many users, drawn at random, for the same log always
+                the same; of the others only the last item is held out. On logs of short histories
+                that is much more to learn from, and published figures often have it so. Default:
+                validate on all.
 
         What it leaks: a user's last item may be years older than another user's training items, so
         the model learns from what was the future at that time. Compare models by it, and use

@@ -70,6 +70,12 @@ class Job:
         """Whether a model of this job is in the folder."""
         return self.run.target.output is not None and self.run.history.best_epoch > 0
 
+    @property
+    def validation_users(self) -> int | None:
+        """How many users are validated, if not all."""
+        validation, test = len(self.run.split.validation), len(self.run.split.test)
+        return validation if validation < test else None
+
     def do(self) -> None:
         """Train and, where there is a folder, evaluate and record.
 
@@ -84,6 +90,7 @@ class Job:
                 "data": self.data,
                 "training": asdict(self.settings),
                 "seen": run.split.test.seen,
+                "validation_users": self.validation_users,
             }
         if run.target.log_dir is not None:
             run.beside = lambda: {
@@ -174,6 +181,7 @@ def fit(
     catalogue = Catalogue(sequences.vocabulary, items, split.train.item_counts())
     names = find_columns(frame, reading.user, reading.item, reading.time)
     data = {**asdict(reading), **dict(zip(("user", "item", "time"), names, strict=True))}
+    data = {k: v.item() if isinstance(v, np.generic) else v for k, v in data.items()}  # for JSON
     if not reading.time_format:
         del data["time_format"]
     run = Run(model, split, preset.training, target)

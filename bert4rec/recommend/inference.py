@@ -127,6 +127,28 @@ def best_items(
     return tokens, scores
 
 
+def ranked_table(
+    catalogue: Catalogue, users: pd.Index | None, best: np.ndarray, scores: np.ndarray
+) -> pd.DataFrame:
+    """What `Recommender.recommend` gives, of the result of `best_items`.
+
+    Args:
+        users: whose the rows of the result are; None for one history.
+    """
+    found = scores > -np.inf
+    columns = {**catalogue.table(best[found]), "score": scores[found]}
+    rank = np.broadcast_to(np.arange(1, best.shape[1] + 1), best.shape)[found]
+    if users is None:
+        return pd.DataFrame(columns, index=pd.RangeIndex(1, len(rank) + 1, name="rank"))
+    user = np.repeat(np.arange(len(users)), found.sum(axis=1))
+    index = pd.MultiIndex(
+        [pd.Index(users), pd.RangeIndex(1, best.shape[1] + 1)],
+        [user, rank - 1],
+        names=["user", "rank"],
+    )
+    return pd.DataFrame(columns, index=index)
+
+
 def entries_of(history: Iterable, name: str = "history") -> list:
     """The entries of a list; InputError if it is a text, or a history without an order."""
     if isinstance(history, torch.Tensor):

@@ -31,6 +31,7 @@ from .inference import (
     explanation,
     nearest_items,
     note_empty,
+    ranked_table,
     read_histories,
 )
 from .records import blend_entry, packed, read_blend, training_of
@@ -62,6 +63,7 @@ class Recommender:
     ):
         self._take(model, Catalogue(vocabulary, items, counts))
         self.training, self.seen = TrainingConfig(), "exclude"
+        self.validation_users: int | None = None
         self.sequences: Sequences | None = None
         self.split: Split | None = None
         self.history: History | None = None
@@ -131,18 +133,7 @@ class Recommender:
         allowed = allowed_tokens(self.catalogue, exclude, only)
         note_empty(self.catalogue, histories)
         best, scores = best_items(self.scorer, self.catalogue, histories, k, allowed, seen)
-        found = scores > -np.inf
-        columns = {**self.catalogue.table(best[found]), "score": scores[found]}
-        rank = np.broadcast_to(np.arange(1, best.shape[1] + 1), best.shape)[found]
-        if not many:
-            return pd.DataFrame(columns, index=pd.RangeIndex(1, len(rank) + 1, name="rank"))
-        user = np.repeat(np.arange(len(histories)), found.sum(axis=1))
-        index = pd.MultiIndex(
-            [pd.Index(histories.users), pd.RangeIndex(1, best.shape[1] + 1)],
-            [user, rank - 1],
-            names=["user", "rank"],
-        )
-        return pd.DataFrame(columns, index=index)
+        return ranked_table(self.catalogue, histories.users if many else None, best, scores)
 
     def similar(self, item: object, k: int = 10) -> pd.DataFrame:
         """Return the k items whose embeddings are nearest to an item's, by cosine similarity.
@@ -224,17 +215,19 @@ class Recommender:
         preset: str | Preset = "auto",
         **options: Any,
     ) -> Recommender:
-        """Train on a log: each user's last two items are held out to choose by and to test.
+        """Train on a log: each user's last item is held out to test, and of at most
+        `validation_users` the one before it, to choose by.
 
         Args:
             interactions: a row per interaction, columns of any name.
             items: a table of titles, as for the class.
             preset: the settings to start from: "auto" chooses them by the size and sparsity of
                 the log (see `auto_preset`) and says what it chose; else one of `PRESETS`.
-            options: how the log is read (fields of `Reading`: user, item, time, time_format,
-                min_user_count, min_item_count), where the model goes (of `Target`: output,
-                log_dir, resume, overwrite, progress, on_epoch, data), and settings that differ
-                from the preset (of `ModelConfig` and `TrainingConfig`: epochs=5, max_len=50).
+            options: how the log is read and split (fields of `Reading`: user, item, time,
+                time_format, min_user_count, min_item_count, seen, validation_users), where the
+                model goes (of `Target`: output, log_dir, resume, overwrite, progress, on_epoch,
+                data), and settings that differ from the preset (of `ModelConfig` and
+                `TrainingConfig`: epochs=5, max_len=50).
 
         Returns:
             The recommender, with `split`, `history` and, if there is a folder, `report`.
@@ -261,7 +254,8 @@ class Recommender:
         items stand where their neighbours in the log do (see `warm_start.grown`). Training is
         short, at a quarter of the rates, unless `options` say otherwise. Pass the whole histories
         of the users who did something new, and some others, so that what was learnt stays in use:
-        the model trains on what it is given.
+        the model trains on what it is given. (Where not all users were validated in `fit`, the
+        validation of an update holds some items that were learnt then.)
 
         Args:
             interactions: a row per interaction, of known and new users.
@@ -302,6 +296,7 @@ class Recommender:
     def _keep(self, job: fitting.Job) -> None:
         self._take(job.run.model, job.catalogue, job.blend)
         self.sequences, self.split = job.sequences, job.run.split
+        self.validation_users = job.validation_users
         self.history, self.report = job.run.history, job.report
 
     def save(self, folder: str | Path, **extra: object) -> None:
@@ -314,8 +309,8 @@ class Recommender:
         Raises:
             InputError: the folder cannot be written to; what was there is untouched.
         """
-        extra = {"training": asdict(self.training), "seen": self.seen, **extra}
-        extra |= blend_entry(self.blend)
+        known = {"seen": self.seen, "validation_users": self.validation_users}
+        extra = {"training": asdict(self.training), **known, **extra, **blend_entry(self.blend)}
         files = {VOCABULARY: self.catalogue.to_csv()}
         if self.blend is not None:
             files[TRANSITIONS] = packed(self.blend)
@@ -343,6 +338,7 @@ class Recommender:
         self.sequences = self.split = self.history = self.report = None
         config = read_config(folder)
         self.training, self.seen = training_of(config), str(config.get("seen", "exclude"))
+        self.validation_users = config.get("validation_users")
         return self
 
     def to_onnx(self, path: str | Path) -> None:

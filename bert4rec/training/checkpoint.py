@@ -201,9 +201,10 @@ class Checkpoint:
             raise InputError(f"{path} is no checkpoint of a training run: {error!r}") from error
         different = [name for name, value in self.identity.items() if written.get(name) != value]
         if different:
+            of_data = " (the log, how it is read, or validation_users)" * ("data" in different)
             raise InputError(
-                f"{path} was written with another {', '.join(sorted(different))}. Train with the "
-                "same configuration to resume, or choose another folder."
+                f"{path} was written with another {', '.join(sorted(different))}{of_data}. Train "
+                "with the same configuration to resume, or choose another folder."
             )
 
         def part(prefix: str) -> dict[str, torch.Tensor]:
