@@ -112,7 +112,8 @@ def test_it_has_the_parts_of_a_lesson(path):
     text = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
     for part in ("You will be able to", "## Recap", "## Exercises", "**Sources.**", "*Time:*"):
         assert part in text, part
-    assert text.count("<details>") == text.count("</details>") == len(exercises(path)) == 3
+    assert text.count("<details>") == text.count("</details>")
+    assert text.count("<summary>Answer</summary>") == len(exercises(path)) == 3
     for film in ("Toy Story", "Lion King", "Aladdin", "Jurassic Park", "Apollo 13"):
         assert film in path.read_text(encoding="utf-8"), f"the toy user is not here: no {film}"
     assert re.search(r"\]\(\.\./bert4rec/[\w/]+\.py\)", text), "no link to the module's source"
@@ -138,7 +139,9 @@ def exercises(path: Path) -> list[tuple[str, str, list[str]]]:
     content = json.loads(path.read_text(encoding="utf-8"))["cells"]
     found = []
     for cell, after in itertools.pairwise(content):
-        answers = re.findall(r"<details>.*?</details>", "".join(cell["source"]), re.S)
+        answers = re.findall(
+            r"<details><summary>Answer<.*?</details>", "".join(cell["source"]), re.S
+        )
         if not answers:
             continue
         assert len(answers) == 1, f"{cell['id']}: one exercise a cell"
