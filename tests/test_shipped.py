@@ -1,6 +1,8 @@
 """The weights that travel with the package: what they know, and what they reach."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -76,3 +78,11 @@ def test_evaluate_reproduces_what_is_reported(model, protocol, capsys):
 def test_the_weights_are_numbers(shipped):
     for name, parameter in shipped.model.named_parameters():
         assert torch.isfinite(parameter).all(), name
+
+
+def test_the_first_list_waits_for_no_compiler():
+    """Weights that are about to be read need not be drawn; on "meta" that imports torch.compile."""
+    code = "import sys, bert4rec; bert4rec.Recommender.load('ml-1m').recommend(['Heat'])"
+    code += "; print([name for name in sys.modules if name.startswith('torch._dynamo')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

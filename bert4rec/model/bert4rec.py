@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ..data import IGNORE, PAD
 from ..devices import pick_device, send
@@ -249,8 +250,8 @@ class BERT4Rec(nn.Module):
                 weights["out.weight"] = weights["model.embedding.token_embeddings.weight"]
             if shape.num_layers > len(weights):
                 raise ValueError(f"num_layers is {shape.num_layers:,}, the weights are fewer")
-            with torch.device("meta"):  # a config may name any sizes: no memory before they agree
-                model = cls(shape)
+            with torch.device("meta"), _WithoutDraws():
+                model = cls(shape)  # a config may name any sizes: no memory before they agree
             for name, value in model.state_dict().items():
                 if name in weights and weights[name].shape != value.shape:
                     raise ValueError(
@@ -291,6 +292,16 @@ def log_shares(counts: np.ndarray) -> torch.Tensor:
     """The log of each token's share of all occurrences, float32."""
     share = (counts + 0.5) / (counts + 0.5).sum()  # an item never seen must not be impossible
     return torch.from_numpy(np.log(share)).float()
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Leaves weights that have shapes alone as they are: to draw them would import a compiler."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func.__name__ in ("normal_", "uniform_", "kaiming_uniform_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 @contextlib.contextmanager
