@@ -48,6 +48,12 @@ def question(near: list[str]) -> str:
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
+def is_whole(value: typing.Any, least: int) -> bool:
+    """Whether a value is a whole number of Python or numpy, and at least so large."""
+    number = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return number and value >= least
+
+
 def check_types(config: object) -> None:
     """Check each field of a config against its type: int, float, bool or str, and None if allowed.
 

@@ -17,7 +17,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -59,9 +59,9 @@ def rows(paths: dict[str, Path]) -> Iterator[tuple[str, Callable[[], dict]]]:
         "Amazon Beauty": (lambda: Sequences.from_file(paths["beauty"]), 3, VALIDATED),
     }
     for name, (read, seeds, validated) in logs.items():
+        prepare = cache(partial(prepared, read, validated))  # the same for both networks
         for network in SHIPPED:
-            measure = partial(trained, read, network == "SASRec", seeds, validated)
-            yield f"{name}, {network}", measure
+            yield f"{name}, {network}", partial(trained, prepare, network == "SASRec", seeds)
 
 
 def of_table(interactions: pd.DataFrame) -> Sequences:
@@ -80,10 +80,15 @@ def first_purchases() -> pd.DataFrame:
     return bought.drop_duplicates(["user", "item"])
 
 
-def trained(read: Callable[[], Sequences], causal: bool, seeds: int, validated: int | None) -> dict:
+def prepared(read: Callable[[], Sequences], validated: int | None) -> tuple:
+    """A log, its split, and the ranks of what is counted."""
     log = read()
-    split, found, seconds = log.leave_one_out(validated), [], []
-    beside = baselines(split)
+    split = log.leave_one_out(validated)
+    return log, split, baselines(split)
+
+
+def trained(prepare: Callable[[], tuple], causal: bool, seeds: int) -> dict:
+    (log, split, beside), found, seconds = prepare(), [], []
     chosen, reason = auto_preset(split.train)
     for seed in range(seeds):
         preset = get_preset(chosen, seed=seed, causal=causal)

@@ -28,6 +28,7 @@ KNOWN_COLUMNS = {
     "time": ("timestamp", "time", "datetime", "date", "unixreviewtime", "ts"),
     "title": ("title", "movietitle", "name"),
 }
+OF_SPLIT = ("seen", "validation_users")  # fields of Reading that the sequences do not depend on
 TIME_WORDS = {"time", "timestamp", "datetime", "date", "day", "at", "when", "ts"}
 
 
@@ -56,8 +57,7 @@ class Reading:
 
     def arguments(self) -> dict[str, Any]:
         """What `Sequences.from_interactions` takes of it."""
-        names = {f.name for f in fields(Reading)} - {"seen", "validation_users"}
-        return {name: getattr(self, name) for name in names}
+        return {f.name: getattr(self, f.name) for f in fields(Reading) if f.name not in OF_SPLIT}
 
     def split(self, sequences: Sequences) -> Split:
         """The split of a log that is read so."""

@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..files import make_folder, unwritable
 from ..registry import sort_options
 from .delimited import Layout
-from .interactions import Reading, find_columns, note_unused_times
+from .interactions import OF_SPLIT, Reading, find_columns, note_unused_times
 from .readers import as_text, existing, is_parquet, read_blocks
 from .sorting import by_user_and_time, check_counts, empty_log, k_core, nothing_left, one_user
 from .times import as_times, common_times, time_values
@@ -65,7 +65,7 @@ def build_sequences(
             `read_interactions` and `Sequences.from_interactions`. Or the folder cannot be written
             to. Sequences that were there are then gone or whole, never mixed.
     """
-    for name in ("seen", "validation_users"):
+    for name in OF_SPLIT:
         if name in options:
             raise InputError(
                 f"{name} is not stored with the sequences; say it when they are split: "

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, is_whole
 from .times import sort_keys
 from .vocabulary import PAD
 
@@ -66,7 +66,7 @@ def k_core(
 def check_counts(min_user_count: int, min_item_count: int) -> None:
     """Raise InputError if the fewest interactions of a user or item are no whole number."""
     for name, value in (("min_user_count", min_user_count), ("min_item_count", min_item_count)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        if not is_whole(value, least=0):
             raise InputError(f"{name} must be a whole number, 1 to keep all, not {value!r}.")
 
 

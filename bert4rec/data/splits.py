@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, is_whole
 
 if TYPE_CHECKING:
     from .sequences import Sequences
@@ -66,12 +65,14 @@ class Split:
     Attributes:
         train, validation, test: see `Sequences` and `Holdout`.
         name: the rule that made it.
+        validation_users: how many users are validated, where the rule left some out.
     """
 
     train: Sequences
     validation: Holdout
     test: Holdout
     name: str
+    validation_users: int | None = None
 
     def with_seen(self, seen: str) -> Split:
         """The same, with the items of users' histories as candidates ("include") or not."""
@@ -94,13 +95,11 @@ def check_seen(seen: str) -> None:
 
 def leave_one_out(sequences: Sequences, validation_users: int | None = None) -> Split:
     """What `Sequences.leave_one_out` does."""
-    if validation_users is not None:
-        whole = isinstance(validation_users, Integral) and not isinstance(validation_users, bool)
-        if not whole or validation_users < 1:
-            raise InputError(
-                "validation_users must be a whole number from 1 on, or None for all of them, not "
-                f"{validation_users!r}."
-            )
+    if validation_users is not None and not is_whole(validation_users, least=1):
+        raise InputError(
+            "validation_users must be a whole number from 1 on, or None for all of them, not "
+            f"{validation_users!r}."
+        )
     users = np.flatnonzero(sequences.lengths >= 3)
     if len(users) == 0:
         raise InputError(
@@ -110,10 +109,11 @@ def leave_one_out(sequences: Sequences, validation_users: int | None = None) -> 
     known = sequences.lengths.copy()
     known[users] -= 1
     last = sequences.offsets[:-1] + known  # place of each user's last item
-    validated, name = users, "leave-one-out"
+    validated, name, drawn = users, "leave-one-out", None
     if validation_users is not None and validation_users < len(users):
         validated = np.sort(np.random.default_rng(0).permutation(users)[:validation_users])
-        name += f", {validation_users:,} users validated"
+        drawn = len(validated)
+        name += f", {drawn:,} users validated"
     short = sequences.num_users - len(users)
     # what is on disk stays there
     part = sequences.view if isinstance(sequences.tokens, np.memmap) else sequences.select
@@ -127,6 +127,7 @@ def leave_one_out(sequences: Sequences, validation_users: int | None = None) -> 
         validation=Holdout("validation", validation, before, train, short),
         test=Holdout("test", test, sequences.tokens[last[users]], train, short),
         name=name,
+        validation_users=drawn,
     )
 
 

@@ -54,30 +54,6 @@ def sampled_hits(expected: Mapping[str, Sequence[float]], label: str = "expected
     return figure
 
 
-def several_logs(found: Mapping[str, Mapping[str, float]], line: str, label: str) -> Figure:
-    """A row for each log, a mark for each model: how many times as good as one of them it is.
-
-    Args:
-        found: by log and model, a measure.
-        line: the model that the others are divided by, drawn as a line.
-        label: what the axis shows.
-    """
-    figure, axes = new_figure(size=(7.5, 0.55 * len(found) + 1.5))
-    models = [model for model in next(iter(found.values())) if model != line]
-    for number, model in enumerate(models):
-        shares = [values[model] / values[line] for values in found.values()]
-        rows = np.arange(len(found)) + 0.08 * (number - (len(models) - 1) / 2)  # seen beside equals
-        marker = "osD^vP*X"[number % 8]
-        axes.plot(shares, rows, marker, color=f"C{number}", label=model, ms=8)
-    axes.axvline(1, color=theme().muted, linestyle="--", linewidth=1)
-    axes.annotate(line, (1, -0.75), (4, 0), textcoords="offset points", va="center")
-    axes.set_yticks(range(len(found)), list(found))
-    axes.set(xlabel=label, xlim=(0, None), ylim=(len(found) - 0.5, -1.1))
-    axes.grid(axis="y", visible=False)
-    figure.legend(loc="outside upper center", ncols=3, fontsize=9)
-    return figure
-
-
 def blend_curve(values: Mapping[float, float], metric: str = "NDCG@10") -> Figure:
     """A validation metric over the weight of counting, with the two ends and the best named.
 

@@ -18,8 +18,8 @@ from ..evaluation import Report
 from .curves import additions, compared, learning
 from .diagrams import attention, explanation, masking, position_similarity, sublayer_stack
 from .looking import moved, visibility
-from .measuring import blend_curve, rank_gains, sampled_hits, several_logs
-from .reasons import dots, gains
+from .measuring import blend_curve, rank_gains, sampled_hits
+from .reasons import dots, gains, several_logs
 from .style import LINES, new_figure, shortened, theme, use_theme
 
 __all__ = [

@@ -70,12 +70,6 @@ class Job:
         """Whether a model of this job is in the folder."""
         return self.run.target.output is not None and self.run.history.best_epoch > 0
 
-    @property
-    def validation_users(self) -> int | None:
-        """How many users are validated, if not all."""
-        validation, test = len(self.run.split.validation), len(self.run.split.test)
-        return validation if validation < test else None
-
     def do(self) -> None:
         """Train and, where there is a folder, evaluate and record.
 
@@ -90,7 +84,7 @@ class Job:
                 "data": self.data,
                 "training": asdict(self.settings),
                 "seen": run.split.test.seen,
-                "validation_users": self.validation_users,
+                "validation_users": run.split.validation_users,
             }
         if run.target.log_dir is not None:
             run.beside = lambda: {
@@ -165,9 +159,9 @@ def fit(
     split = reading.split(sequences)
     distributed.start(preset.training.device)
     said = [str(sequences)]
-    if len(split.validation) < len(split.test):
+    if split.validation_users is not None:
         said.append(
-            f"validation: {len(split.validation):,} of {len(split.test):,} users; of the others "
+            f"validation: {split.validation_users:,} of {len(split.test):,} users; of the others "
             "only the last item is held out (validation_users)"
         )
     if by_log:

@@ -17,7 +17,7 @@ import torch
 
 from ..data import Catalogue, Holdout, Sequences, Split, Vocabulary
 from ..data.splits import check_seen
-from ..errors import InputError
+from ..errors import InputError, is_whole
 from ..evaluation import Blend, Negatives, Report, Scorer
 from ..files import TRANSITIONS, VOCABULARY, model_folder, read_config, stored
 from ..model import BERT4Rec
@@ -125,7 +125,7 @@ class Recommender:
         Raises:
             InputError: k is not positive, or the history is no list.
         """
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        if not is_whole(k, least=1):
             raise InputError(f"k must be at least 1, a whole number, not {k!r}.")
         seen = self.seen if seen is None else seen
         check_seen(seen)
@@ -296,7 +296,7 @@ class Recommender:
     def _keep(self, job: fitting.Job) -> None:
         self._take(job.run.model, job.catalogue, job.blend)
         self.sequences, self.split = job.sequences, job.run.split
-        self.validation_users = job.validation_users
+        self.validation_users = job.run.split.validation_users
         self.history, self.report = job.run.history, job.report
 
     def save(self, folder: str | Path, **extra: object) -> None:
