@@ -22,10 +22,11 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from measure_blend import baselines, blended, shipped, summary
+from measure_blend import blended, counts, shipped, summary
 from row_by_row import measure_rows
 
 from bert4rec import BERT4Rec, Sequences, get_preset, load_movielens, read_interactions, train
+from bert4rec.evaluation import choose_table
 from bert4rec.recommend.records import versions
 from bert4rec.training import auto_preset
 
@@ -81,14 +82,14 @@ def first_purchases() -> pd.DataFrame:
 
 
 def prepared(read: Callable[[], Sequences], validated: int | None) -> tuple:
-    """A log, its split, and the ranks of what is counted."""
+    """A log, its split, and what is counted, both ways if that is better on the validation."""
     log = read()
     split = log.leave_one_out(validated)
-    return log, split, baselines(split)
+    return log, split, *counts(split, choose_table(split.train, split.validation))
 
 
 def trained(prepare: Callable[[], tuple], causal: bool, seeds: int) -> dict:
-    (log, split, beside), found, seconds = prepare(), [], []
+    (log, split, table, beside), found, seconds = prepare(), [], []
     chosen, reason = auto_preset(split.train)
     for seed in range(seeds):
         preset = get_preset(chosen, seed=seed, causal=causal)
@@ -97,11 +98,12 @@ def trained(prepare: Callable[[], tuple], causal: bool, seeds: int) -> dict:
         begun = time.process_time()
         train(model, split, preset.training, progress=False)
         seconds.append(round(time.process_time() - begun, 1))
-        found.append(blended(model, split, beside))
+        found.append(blended(model, split, table, beside))
         print(f"seed {seed}: {seconds[-1]} s, weight {found[-1]['weight']}", flush=True)
     about = {
         "split": split.name,
         "settings": reason,
+        "back": table.back,
         "model": preset.shape,
         "training": {k: v for k, v in asdict(preset.training).items() if k != "seed"},
         "seeds": list(range(seeds)),

@@ -169,6 +169,10 @@ MUTATIONS = (
         "return weight * attention + (1 - weight) * counting", "blend", "00",
     ),
     Mutation(
+        "count what came before where it says less", "evaluation/blend",
+        "if value <= reached:", "if value >= reached:", "blend", "06",
+    ),
+    Mutation(
         "weigh the oldest items of a history most", "evaluation/blend",
         "device=newest.device).flip(0)", "device=newest.device)", "blend", "00",
     ),

@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 from bert4rec import PAD, InputError, ItemKNN, ItemTransitions, Popularity, Sequences, evaluate
 
 
-@given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 5), st.floats(0.1, 1))
-def test_item_transitions_by_definition(seed, window, history_length, decay):
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 6),
+    st.integers(1, 5),
+    st.floats(0.1, 1),
+    st.sampled_from([0, 0.25, 1]),
+)
+def test_item_transitions_by_definition(seed, window, history_length, decay, back):
     sequences = Sequences.from_interactions(make_log(num_users=8, num_items=15, seed=seed))
     n = sequences.num_items
     counts = np.zeros((n + 2, n + 2))
@@ -21,15 +27,16 @@ def test_item_transitions_by_definition(seed, window, history_length, decay):
         for i, before in enumerate(items):
             for j in range(i + 1, min(i + window, len(items) - 1) + 1):
                 counts[before, items[j]] += 1 / (j - i)
+                counts[items[j], before] += back / (j - i)
     counts /= np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
-    scorer = ItemTransitions(sequences, window, history_length, decay)
+    scorer = ItemTransitions(sequences, window, history_length, decay, back)
     histories = torch.tensor([[PAD, 1, 2, 3], [4, 5, 6, 7], [PAD, PAD, PAD, PAD]])
     scores = scorer.score(histories)
     for row, history in zip(scores, histories.tolist(), strict=True):
         expected = np.zeros(n + 2)
-        for back, item in enumerate(reversed(history[-history_length:])):
+        for steps, item in enumerate(reversed(history[-history_length:])):
             if item != PAD:
-                expected += decay**back * counts[item]
+                expected += decay**steps * counts[item]
         np.testing.assert_allclose(row[1 : n + 1], expected[1 : n + 1], rtol=1e-4, atol=1e-5)
         assert torch.isneginf(row[[0, n + 1]]).all()
 
@@ -71,7 +78,8 @@ def test_popularity_counts_training_only(sequences):
 
 
 def test_bad_settings(sequences):
-    for settings in ({"window": 0}, {"history_length": 0}, {"decay": 0}, {"decay": 1.1}):
+    bad = {"window": 0}, {"history_length": 0}, {"decay": 0}, {"decay": 1.1}, {"back": 1.1}
+    for settings in (*bad, {"back": -0.1}):
         with pytest.raises(InputError, match="expected window >= 1"):
             ItemTransitions(sequences, **settings)
     for settings in ({"k": 0}, {"history_length": 0}):

@@ -21,8 +21,8 @@ from bert4rec import (
     rank_targets,
 )
 from bert4rec.data.neighbours import followers, near_counts
-from bert4rec.evaluation import Blend, OwnPopularity, TransitionTable, choose_weight
-from bert4rec.evaluation.blend import WEIGHTS
+from bert4rec.evaluation import Blend, OwnPopularity, TransitionTable, choose_table, choose_weight
+from bert4rec.evaluation.blend import BACK, WEIGHTS
 from bert4rec.files import TRANSITIONS
 
 FIT = {
@@ -41,22 +41,32 @@ def model(split):
     return tiny_model(split.train.num_items)
 
 
-def test_the_table_is_item_transitions_if_nothing_is_left_out(split):
-    table = TransitionTable.count(split.train, width=split.train.num_items)
+@pytest.mark.parametrize("back", [0.0, 0.25, 1.0])
+def test_the_table_is_item_transitions_if_nothing_is_left_out(split, back):
+    table = TransitionTable.count(split.train, width=split.train.num_items, back=back)
     histories = split.test.histories.newest(np.arange(len(split.test)), 25)
-    expected = ItemTransitions(split.train).score(histories)[:, 1:-1]
+    expected = ItemTransitions(split.train, back=back).score(histories)[:, 1:-1]
     expected /= expected.sum(dim=1, keepdim=True)
     shares = table(histories)
     torch.testing.assert_close(shares[:, 1:-1], expected, atol=1e-3, rtol=2e-3)
     assert not shares[:, [0, -1]].any()
+    assert torch.equal(table.score(histories), shares)
 
 
 @settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
-@given(seed=st.integers(0, 1000), width=st.integers(1, 12), reach=st.integers(1, 6))
-def test_the_followers_that_are_kept_are_the_most_frequent(seed, width, reach):
+@given(
+    seed=st.integers(0, 1000),
+    width=st.integers(1, 12),
+    reach=st.integers(1, 6),
+    back=st.sampled_from([0, 0.5, 1]),
+)
+def test_the_followers_that_are_kept_are_the_most_frequent(seed, width, reach, back):
     train = Sequences.from_interactions(make_log(num_users=12, num_items=15, seed=seed))
-    counts = near_counts(train, reach).to_dense().T.numpy()  # by the earlier item
-    tokens, kept, totals = followers(train, reach, width)
+    one_way = near_counts(train, reach).to_dense().T.numpy()  # by the earlier item
+    counts = one_way + back * one_way.T
+    both_ways = near_counts(train, reach, back).to_dense().T.numpy()
+    np.testing.assert_allclose(both_ways, counts, rtol=1e-5)
+    tokens, kept, totals = followers(train, reach, width, back)
     np.testing.assert_allclose(totals, counts.sum(axis=1), rtol=1e-5)
     for item, row in enumerate(counts):
         best = np.sort(row)[::-1][:width]
@@ -108,6 +118,53 @@ def test_merged_tables_hold_the_larger_count_of_each_pair(split):
     larger = torch.maximum(*map(dense, tables))
     torch.testing.assert_close(dense(merged), larger, atol=0.05, rtol=2e-3)
     assert torch.equal(merged.totals, torch.maximum(tables[0].totals, tables[1].totals))
+
+
+def unordered(num_users=80, seed=0) -> pd.DataFrame:
+    """A log of baskets: people take some things of a kind, in an order that is chance."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (f"u{user}", 100 + 10 * kind + item, step)
+        for user in range(num_users)
+        for kind in [rng.integers(8)]
+        for step, item in enumerate(rng.permutation(10)[: rng.integers(6, 10)])
+    ]
+    return pd.DataFrame(rows, columns=["user", "item", "timestamp"])
+
+
+def test_what_came_before_counts_where_order_is_chance(split):
+    assert choose_table(split.train, split.validation).back == 0  # everybody walks upwards
+    mixed_up = Sequences.from_interactions(unordered()).leave_one_out()
+    chosen = choose_table(mixed_up.train, mixed_up.validation, "MRR")
+    assert chosen.back > 0
+    reached = rank_targets(chosen, mixed_up.validation).metric("MRR")
+    for back in BACK[: BACK.index(chosen.back)]:
+        table = TransitionTable.count(mixed_up.train, back=back)
+        assert rank_targets(table, mixed_up.validation).metric("MRR") < reached
+
+
+def test_a_folder_remembers_how_much_what_came_before_counts(tmp_path):
+    made = Recommender.fit(unordered(), output=tmp_path / "model", **FIT)
+    back, name = made.blend.table.back, "item transitions, both ways"
+    assert back > 0
+    assert list(made.report.models) == [
+        "BERT4Rec + transitions", "BERT4Rec", "item transitions", name, "popularity",
+    ]  # fmt: skip
+    made.save(tmp_path / "copy")
+    for folder in ("model", "copy"):
+        config = json.loads((tmp_path / folder / "config.json").read_text())
+        assert config["blend"] == {"weight": made.blend.weight, "back": back}
+        loaded = Recommender.load(tmp_path / folder)
+        assert loaded.blend.table.back == back
+        again = loaded.evaluate(made.split).models[name].above
+        np.testing.assert_array_equal(again, made.report.models[name].above)
+    # an update counts as the folder did, even where it would have chosen otherwise
+    loaded.update(make_log(num_users=20, seed=3), progress=False, min_item_count=1)
+    assert loaded.blend.table.back == back
+    # before there was a choice, only what followed was counted
+    config["blend"] = {"weight": 0.5}
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
+    assert Recommender.load(tmp_path / "copy").blend.table.back == 0
 
 
 def test_fit_blends_and_the_folder_remembers(tmp_path):

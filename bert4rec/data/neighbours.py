@@ -17,7 +17,7 @@ COUNTED = 20_000_000  # interactions whose neighbours are counted
 PAIRS = 8_000_000  # of neighbours that are counted together
 
 
-def near_counts(sequences: Sequences, reach: int, both_ways: bool = False) -> torch.Tensor:
+def near_counts(sequences: Sequences, reach: int, back: float = 0.0) -> torch.Tensor:
     """Count how often an item stands up to `reach` steps after another, weighted 1 / distance.
 
     Some rows at a time: beside the result it takes some 100 bytes an interaction.
@@ -25,14 +25,14 @@ def near_counts(sequences: Sequences, reach: int, both_ways: bool = False) -> to
     Args:
         sequences: the histories.
         reach: the largest distance counted.
-        both_ways: count the items before another too, so that the matrix is symmetric.
+        back: the weight of a pair that came the other way round; 1 makes the matrix symmetric.
 
     Returns:
         (num_items + 2, num_items + 2) sparse CSR float32: the row is the later item, the column
         the earlier one.
     """
     size = sequences.num_items + 2
-    rows = _counted_rows(sequences, reach, ("later", "earlier")[: 1 + both_ways])
+    rows = _counted_rows(sequences, reach, {"later": 1.0, "earlier": back})
     in_rows, columns, counts = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     with warnings.catch_warnings():  # torch calls its sparse rows beta; products are all we use
         warnings.simplefilter("ignore", UserWarning)
@@ -46,7 +46,7 @@ def near_counts(sequences: Sequences, reach: int, both_ways: bool = False) -> to
 
 
 def followers(
-    sequences: Sequences, reach: int, width: int
+    sequences: Sequences, reach: int, width: int, back: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find what follows each item most often, in the counts of `near_counts`.
 
@@ -54,6 +54,7 @@ def followers(
         sequences: the histories.
         reach: the largest distance counted.
         width: how many followers of an item are kept.
+        back: how much an item counts as a follower that came before.
 
     Returns:
         tokens: (num_items + 2, width) int32, most frequent first, 0 where there are fewer.
@@ -64,7 +65,7 @@ def followers(
     counts = np.zeros(tokens.shape, dtype=np.float32)
     totals = np.zeros(len(tokens), dtype=np.float32)
     first = 0
-    for in_row, column, count in _counted_rows(sequences, reach, ("earlier",)):
+    for in_row, column, count in _counted_rows(sequences, reach, {"earlier": 1.0, "later": back}):
         row = np.repeat(np.arange(first, first + len(in_row)), in_row)
         order = np.lexsort((column, -count, row))
         place = np.arange(len(row)) - np.repeat(np.cumsum(in_row) - in_row, in_row)
@@ -77,29 +78,30 @@ def followers(
 
 
 def _counted_rows(
-    sequences: Sequences, reach: int, rows: tuple[str, ...]
+    sequences: Sequences, reach: int, rows: dict[str, float]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Count pairs of near items, the rows of some items at a time, in order.
 
     Args:
-        rows: which item of a pair is the row: "later", "earlier", or each once.
+        rows: which item of a pair is the row, "later" or "earlier", and the weight of that.
 
     Yields:
         how many columns each row has; the columns, row after row, ascending; their counts.
     """
     size = sequences.num_items + 2
+    rows = {which: weight for which, weight in rows.items() if weight}
     sequences = some_users(sequences)
     ends = np.cumsum(sequences.item_counts()) * reach * len(rows)  # about as many pairs
     edges = np.searchsorted(ends, np.arange(PAIRS, ends[-1], PAIRS)) + 1
     for low, high in itertools.pairwise(np.unique([0, *edges, size])):
         pairs, weights = [], []
         for earlier, later, distance in near_pairs(sequences, reach):
-            for which in rows:
+            for which, weight in rows.items():
                 row, column = (later, earlier) if which == "later" else (earlier, later)
                 here = (row >= low) & (row < high)
                 # the pair as one number, its row first
                 pairs.append(row[here] * size + column[here])
-                weights.append(np.full(len(pairs[-1]), 1 / distance, dtype=np.float32))
+                weights.append(np.full(len(pairs[-1]), weight / distance, dtype=np.float32))
         pair, place = np.unique(np.concatenate(pairs), return_inverse=True)
         count = np.bincount(place, np.concatenate(weights), minlength=len(pair))
         in_row = np.bincount(pair // size - low, minlength=high - low)

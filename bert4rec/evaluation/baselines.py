@@ -62,6 +62,8 @@ class ItemTransitions:
         window: the largest distance counted.
         history_length: how many of the newest items of a history count.
         decay: in (0, 1], the weight of one more step back.
+        back: in [0, 1], how much an item counts as a follower that came before: above 0 where the
+            order is partly chance, as in logs with many rows of the same second.
     """
 
     def __init__(
@@ -70,14 +72,15 @@ class ItemTransitions:
         window: int = WINDOW,
         history_length: int = HISTORY_LENGTH,
         decay: float = DECAY,
+        back: float = 0.0,
     ):
-        if window < 1 or history_length < 1 or not 0 < decay <= 1:
+        if window < 1 or history_length < 1 or not 0 < decay <= 1 or not 0 <= back <= 1:
             raise InputError(
-                f"expected window >= 1, history_length >= 1 and decay in (0, 1]; got {window}, "
-                f"{history_length} and {decay}."
+                "expected window >= 1, history_length >= 1, decay in (0, 1] and back in [0, 1]; "
+                f"got {window}, {history_length}, {decay} and {back}."
             )
         self.history_length, self.decay = history_length, decay
-        self.transitions = near_counts(train, window)
+        self.transitions = near_counts(train, window, back)
         earlier, count = self.transitions.col_indices(), self.transitions.values()
         # without the division popular items would outvote the others in a history
         size = self.transitions.shape[0]

@@ -17,9 +17,18 @@ from ..data.neighbours import followers
 from ..errors import InputError
 from .baselines import DECAY, HISTORY_LENGTH, WINDOW
 from .metrics import DECIDING, values_of
-from .ranks import Scorer, by_length, candidates_of, counted, score_histories, scorer_name
+from .ranks import (
+    Scorer,
+    by_length,
+    candidates_of,
+    counted,
+    rank_targets,
+    score_histories,
+    scorer_name,
+)
 
 WIDTH, ENTRIES = 100, 4_000_000  # followers of an item that are kept, and of all items together
+BACK = (0.0, 0.25, 0.5, 1.0)  # how much an item counts as a follower that came before
 WEIGHTS = tuple(step / 20 for step in range(21))  # 0 is the model alone, 1 counting alone
 
 
@@ -33,25 +42,33 @@ class TransitionTable(nn.Module):
         tokens: (num_items + 2, width) the followers of each token, 0 for none.
         shares: (num_items + 2, width) of all that followed the token; kept with 11 bits.
         totals: (num_items + 2,) how often anything followed.
+        back: how much an item counted as a follower that came before (see `ItemTransitions`).
     """
 
+    history_length = HISTORY_LENGTH
     tokens: torch.Tensor
     shares: torch.Tensor
     totals: torch.Tensor
 
-    def __init__(self, tokens: torch.Tensor, shares: torch.Tensor, totals: torch.Tensor):
+    def __init__(
+        self, tokens: torch.Tensor, shares: torch.Tensor, totals: torch.Tensor, back: float = 0.0
+    ):
         super().__init__()
+        self.back = back
+        self.name = "item transitions" + ", both ways" * (back > 0)
         self.register_buffer("tokens", tokens.int())
         self.register_buffer("shares", shares.half().float())  # as a file will have it
         self.register_buffer("totals", totals.float())
 
     @classmethod
-    def count(cls, train: Sequences, width: int | None = None) -> TransitionTable:
+    def count(
+        cls, train: Sequences, width: int | None = None, back: float = 0.0
+    ) -> TransitionTable:
         """Count the transitions of training sequences, at most `width` followers of an item."""
         width = width or max(4, min(WIDTH, ENTRIES // train.num_items))
-        tokens, counts, totals = followers(train, WINDOW, min(width, train.num_items))
-        shares = counts / np.maximum(totals, 1e-12)[:, None]
-        return cls(*map(torch.from_numpy, (tokens, shares, totals)))
+        found = followers(train, WINDOW, min(width, train.num_items), back)
+        tokens, counts, totals = map(torch.from_numpy, found)
+        return cls(tokens, counts / totals.clamp(min=1e-12)[:, None], totals, back)
 
     def forward(self, histories: torch.Tensor) -> torch.Tensor:
         """(batch, length) to (batch, num_items + 2): each item's share of what comes next, or 0."""
@@ -61,6 +78,11 @@ class TransitionTable(nn.Module):
         found = votes.new_zeros(newest.shape[0], self.totals.shape[0])
         found = found.scatter_add(1, self.tokens[newest].long().flatten(1), votes.flatten(1))
         return found / found.sum(dim=1, keepdim=True).clamp(min=1e-12)
+
+    @torch.no_grad()
+    def score(self, histories: torch.Tensor) -> torch.Tensor:
+        """The shares as scores: counting alone."""
+        return self(histories.to(self.totals.device))
 
     def merged(self, other: TransitionTable) -> TransitionTable:
         """The larger of two counts of each pair, for as many items as the other table has.
@@ -84,7 +106,7 @@ class TransitionTable(nn.Module):
         tokens[where] = torch.from_numpy(pairs["token"].to_numpy(np.int32))
         counts = torch.from_numpy(pairs["count"].to_numpy(np.float32))
         shares[where] = counts / totals.cpu()[where[0]]
-        return TransitionTable(tokens, shares, totals.cpu()).to(other.totals.device)
+        return TransitionTable(tokens, shares, totals.cpu(), self.back).to(other.totals.device)
 
 
 class Blend:
@@ -132,6 +154,24 @@ class Blend:
         attention = scores.float().log_softmax(dim=1)
         attention = attention.clamp(min=-1e4)  # 0 × infinity would be no number
         return attention, (self.table(histories) + 1 / (scores.shape[1] - 2)).log()
+
+
+def choose_table(train: Sequences, validation: Holdout, metric: str = DECIDING) -> TransitionTable:
+    """Count with the weight of BACK by which counting alone ranks a validation best.
+
+    The order of a log is chance where its rows are of the same second: then what came before says
+    as much as what came after. Weights are tried upwards for as long as that helps. Under torchrun
+    every process must call this; all get the same.
+    """
+    best = TransitionTable.count(train)
+    reached = rank_targets(best, validation).metric(metric)
+    for back in BACK[1:]:
+        table = TransitionTable.count(train, back=back)
+        value = rank_targets(table, validation).metric(metric)
+        if value <= reached:
+            break
+        best, reached = table, value
+    return best
 
 
 def choose_weight(

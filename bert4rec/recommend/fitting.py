@@ -22,7 +22,7 @@ from ..data.catalogue import item_titles
 from ..data.interactions import as_frame, find_columns
 from ..data.values import id_codes
 from ..errors import InputError
-from ..evaluation import Blend, Popularity, Report, TransitionTable, choose_weight
+from ..evaluation import Blend, Popularity, Report, TransitionTable, choose_table, choose_weight
 from ..files import CONFIG, VOCABULARY, stored
 from ..model import BERT4Rec, ModelConfig
 from ..registry import sort_options
@@ -89,7 +89,7 @@ class Job:
         if run.target.log_dir is not None:
             run.beside = lambda: {
                 "popularity": Popularity(run.split.train),
-                "item transitions": Blend(run.model, self.table, weight=1),
+                self.table.name: self.table,
             }
         train_run(run)
         if not run.history.best_epoch:
@@ -113,8 +113,10 @@ class Job:
     @cached_property
     def table(self) -> TransitionTable:
         """The item transitions of the log, and the earlier ones."""
-        table = TransitionTable.count(self.run.split.train)
-        return table if self.transitions is None else self.transitions.merged(table)
+        split, earlier = self.run.split, self.transitions
+        if earlier is None:
+            return choose_table(split.train, split.validation, self.run.config.metric)
+        return earlier.merged(TransitionTable.count(split.train, back=earlier.back))
 
     def _mix(self) -> dict[float, float]:
         """Choose the weight of the blend; returns the validation's metric by weight."""
@@ -126,8 +128,9 @@ class Job:
         self.blend, found = choose_weight(run.model, table, validation, metric)
         if run.target.progress and distributed.rank() == 0:
             weight = self.blend.weight
+            counted = table.name + f" (what came before: {table.back:g})" * (table.back > 0)
             print(
-                f"blend: {weight:.2f} of item transitions, validation {metric} {found[weight]:.4f} "
+                f"blend: {weight:.2f} of {counted}, validation {metric} {found[weight]:.4f} "
                 f"(the network alone {found[0.0]:.4f}, they alone {found[1.0]:.4f})",
                 flush=True,
             )

@@ -179,6 +179,8 @@ def compare(
     models: dict[str, Scorer] = {} if blend is None else {blend.name: blend}
     models |= {model.name: model, **(beside or {})}
     models["item transitions"] = ItemTransitions(holdout.train)
+    if blend is not None and blend.table.back:
+        models[blend.table.name] = blend.table
     return evaluate(models, holdout, protocol)
 
 

@@ -71,7 +71,9 @@ def add_blend(folder: Path, blend: Blend) -> None:
 
 def blend_entry(blend: Blend | None) -> dict[str, object]:
     """What config.json says of a blend."""
-    return {} if blend is None else {"blend": {"weight": blend.weight}}
+    if blend is None:
+        return {}
+    return {"blend": {"weight": blend.weight, "back": blend.table.back}}
 
 
 def packed(blend: Blend) -> bytes:
@@ -99,7 +101,8 @@ def read_blend(folder: Path, model: BERT4Rec) -> Blend | None:
     path = stored(folder, TRANSITIONS)
     tensors, _ = read_tensors(path)
     try:
-        table = TransitionTable(*(tensors[name] for name in ("tokens", "shares", "totals")))
+        tokens, shares, totals = (tensors[name] for name in ("tokens", "shares", "totals"))
+        table = TransitionTable(tokens, shares, totals, float(said.get("back", 0.0)))
         fits = table.tokens.shape == table.shares.shape and table.tokens.ndim == 2
         if not fits or not len(table.tokens) == len(table.totals) == model.config.num_tokens:
             raise ValueError("it is of another model")

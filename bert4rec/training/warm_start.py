@@ -51,7 +51,7 @@ def neighbour_vectors(sequences: Sequences, size: int, reach: int = 5) -> torch.
             "hidden_size or no start from neighbours."
         )
     rows = sequences.num_items + 2
-    counts = near_counts(sequences, reach, both_ways=True).to_sparse_coo().coalesce()
+    counts = near_counts(sequences, reach, back=1.0).to_sparse_coo().coalesce()
     if counts._nnz() == 0:
         raise InputError("no history has two items, so no item has a neighbour.")
     total = counts.sum(dim=1).to_dense()
