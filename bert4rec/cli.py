@@ -83,7 +83,7 @@ class Train:
     overwrite: bool = False
     """Replace the model in the output folder."""
     blend: bool = True
-    """Mix item transitions into the scores, by a weight that is chosen on the validation."""
+    """Mix item transitions into the scores, by weights that are chosen on the validation."""
     json: bool = False
     """Print the report as JSON, and nothing else to standard output."""
     given: tyro.conf.Suppress[tuple[str, ...]] = ()
@@ -178,7 +178,7 @@ class Evaluate:
             content = table.to_csv(index=False, float_format="%g")
             write_atomically(self.ranks, content.encode())
         mine = next(iter(report.models))  # what the folder recommends by
-        others = set(report.models) - {mine, "item transitions", "popularity"}
+        others = set(report.models) - {mine, "item transitions", "popularity", "own popularity"}
         gaps = {
             f"{mine} - {other}": {m: report.difference(mine, other, m) for m in VALIDATED}
             for other in sorted(others)

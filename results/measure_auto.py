@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from measure_blend import blended
-from measure_logs import first_purchases, of_table, prepared
+from measure_logs import as_fit_does, first_purchases, of_table, prepared
 from row_by_row import measure_rows
 
 from bert4rec import BERT4Rec, get_preset, train
@@ -48,7 +48,7 @@ def rows() -> Iterator[tuple[str, Callable[[], dict]]]:
 
 
 def trained(prepare: Callable[[], tuple], changes: dict[str, object]) -> dict:
-    log, split, table, beside = prepare()
+    log, split, beside = prepare()
     chosen, reason = auto_preset(split.train)
     preset = get_preset(chosen, seed=0, **changes)
     torch.manual_seed(0)
@@ -56,7 +56,7 @@ def trained(prepare: Callable[[], tuple], changes: dict[str, object]) -> dict:
     begun = time.process_time()
     history = train(model, split, preset.training, progress=False)
     seconds = round(time.process_time() - begun, 1)
-    found = blended(model, split, table, beside)
+    found = blended(model, split, beside, as_fit_does)
     test = found["ranks"]["full"]
     weight = found["weight"]
     return {
@@ -66,6 +66,7 @@ def trained(prepare: Callable[[], tuple], changes: dict[str, object]) -> dict:
         "best epoch": history.best_epoch,
         "processor seconds of training": seconds,
         "weight of transitions": weight,
+        "weight of what came before": found["back"],
         "validation": {"network": found["by weight"][0.0], "blend": found["by weight"][weight]},
         "test": {part: test[part].metric("NDCG@10") for part in ("network", "blend")},
     }

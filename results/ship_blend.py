@@ -2,8 +2,8 @@
 
     python results/ship_blend.py --data ml-1m.txt.xz
 
-The transitions are counted in the training part of the log that the weights were trained on; their
-weight is chosen on its validation, as `Recommender.fit` does.
+The transitions are counted in the training part of the log that the weights were trained on, only
+what followed; their weight is chosen on its validation.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ MUTATIONS = (
     ),
     Mutation(
         "count what came before where it says less", "evaluation/blend",
-        "if value <= reached:", "if value >= reached:", "blend", "06",
+        "if found and not max(", "if found and max(", "blend", "06",
     ),
     Mutation(
         "weigh the oldest items of a history most", "evaluation/blend",

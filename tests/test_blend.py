@@ -21,7 +21,7 @@ from bert4rec import (
     rank_targets,
 )
 from bert4rec.data.neighbours import followers, near_counts
-from bert4rec.evaluation import Blend, OwnPopularity, TransitionTable, choose_table, choose_weight
+from bert4rec.evaluation import Blend, OwnPopularity, TransitionTable, choose_blend, choose_weight
 from bert4rec.evaluation.blend import BACK, WEIGHTS
 from bert4rec.files import TRANSITIONS
 
@@ -132,21 +132,38 @@ def unordered(num_users=80, seed=0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["user", "item", "timestamp"])
 
 
-def test_what_came_before_counts_where_order_is_chance(split):
-    assert choose_table(split.train, split.validation).back == 0  # everybody walks upwards
-    mixed_up = Sequences.from_interactions(unordered()).leave_one_out()
-    chosen = choose_table(mixed_up.train, mixed_up.validation, "MRR")
-    assert chosen.back > 0
-    reached = rank_targets(chosen, mixed_up.validation).metric("MRR")
-    for back in BACK[: BACK.index(chosen.back)]:
-        table = TransitionTable.count(mixed_up.train, back=back)
-        assert rank_targets(table, mixed_up.validation).metric("MRR") < reached
+def test_what_came_before_counts_where_order_is_chance(split, model):
+    forwards, _ = choose_blend(model, split.train, split.validation)
+    assert forwards.table.back == 0  # everybody walks upwards
+    baskets = Sequences.from_interactions(unordered()).leave_one_out()
+    scorer, validation = tiny_model(baskets.train.num_items), baskets.validation
+    reached = {
+        back: choose_weight(
+            scorer, TransitionTable.count(baskets.train, back=back), validation, "MRR"
+        )
+        for back in BACK
+    }
+    best = [max(values.values()) for _, values in reached.values()]
+    blend, values = choose_blend(scorer, baskets.train, validation, "MRR")
+    chosen = BACK.index(blend.table.back)
+    assert chosen > 0
+    assert (blend.weight, values) == (reached[BACK[chosen]][0].weight, reached[BACK[chosen]][1])
+    assert best[: chosen + 1] == sorted(set(best[: chosen + 1])), "each is better than the last"
+    assert chosen + 1 == len(BACK) or best[chosen + 1] <= best[chosen]
+    alone = [rank_targets(one, validation).metric("MRR") for one in (blend.table, scorer)]
+    assert max(values.values()) >= max(alone) - 1e-6
+    with pytest.raises(InputError, match=r"back must lie in \[0, 1\], not -1"):
+        TransitionTable.count(baskets.train, back=-1)
 
 
-def test_a_folder_remembers_how_much_what_came_before_counts(tmp_path):
-    made = Recommender.fit(unordered(), output=tmp_path / "model", **FIT)
-    back, name = made.blend.table.back, "item transitions, both ways"
+def test_a_folder_remembers_how_much_what_came_before_counts(tmp_path, capsys):
+    options = FIT | {"progress": True}
+    made = Recommender.fit(
+        unordered(), output=tmp_path / "model", log_dir=tmp_path / "logs", **options
+    )
+    back, name = made.blend.table.back, "item transitions (both ways)"
     assert back > 0
+    assert f"item transitions (what came before counts {back:g})" in capsys.readouterr().out
     assert list(made.report.models) == [
         "BERT4Rec + transitions", "BERT4Rec", "item transitions", name, "popularity",
     ]  # fmt: skip
@@ -155,16 +172,22 @@ def test_a_folder_remembers_how_much_what_came_before_counts(tmp_path):
         config = json.loads((tmp_path / folder / "config.json").read_text())
         assert config["blend"] == {"weight": made.blend.weight, "back": back}
         loaded = Recommender.load(tmp_path / folder)
-        assert loaded.blend.table.back == back
         again = loaded.evaluate(made.split).models[name].above
         np.testing.assert_array_equal(again, made.report.models[name].above)
     # an update counts as the folder did, even where it would have chosen otherwise
+    before = loaded.blend.table
     loaded.update(make_log(num_users=20, seed=3), progress=False, min_item_count=1)
+    expected = before.merged(TransitionTable.count(loaded.split.train, back=back))
     assert loaded.blend.table.back == back
+    assert torch.equal(loaded.blend.table.shares, expected.shares)
     # before there was a choice, only what followed was counted
-    config["blend"] = {"weight": 0.5}
-    (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
+    path = tmp_path / "copy" / "config.json"
+    path.write_text(json.dumps(config | {"blend": {"weight": 0.5}}))
     assert Recommender.load(tmp_path / "copy").blend.table.back == 0
+    for entry in (0.5, [1], {"weight": 0.5, "back": -1}, {"weight": 0.5, "back": "much"}):
+        path.write_text(json.dumps(config | {"blend": entry}))
+        with pytest.raises(InputError, match=r"transitions\.safetensors does not fit"):
+            Recommender.load(tmp_path / "copy")
 
 
 def test_fit_blends_and_the_folder_remembers(tmp_path):

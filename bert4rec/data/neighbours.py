@@ -54,7 +54,7 @@ def followers(
         sequences: the histories.
         reach: the largest distance counted.
         width: how many followers of an item are kept.
-        back: how much an item counts as a follower that came before.
+        back: how much an item that came before counts, beside 1 for one that came after.
 
     Returns:
         tokens: (num_items + 2, width) int32, most frequent first, 0 where there are fewer.

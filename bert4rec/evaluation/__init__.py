@@ -5,7 +5,7 @@ is ranked (`negatives`, `protocols`), and what a model must beat (`baselines`).
 """
 
 from .baselines import ItemKNN, ItemTransitions, OwnPopularity, Popularity
-from .blend import Blend, TransitionTable, choose_table, choose_weight
+from .blend import Blend, TransitionTable, choose_blend, choose_weight
 from .metrics import GAINS, METRICS
 from .negatives import Negatives
 from .protocols import Report, evaluate

@@ -62,8 +62,8 @@ class ItemTransitions:
         window: the largest distance counted.
         history_length: how many of the newest items of a history count.
         decay: in (0, 1], the weight of one more step back.
-        back: in [0, 1], how much an item counts as a follower that came before: above 0 where the
-            order is partly chance, as in logs with many rows of the same second.
+        back: in [0, 1], how much an item that came before counts, beside 1 for one that came
+            after: above 0 where the order is partly chance, as in logs with many rows of a second.
     """
 
     def __init__(
@@ -90,8 +90,8 @@ class ItemTransitions:
         """(batch, length) histories to (batch, num_items + 2) scores."""
         histories = histories[:, -self.history_length :].cpu()
         size = self.transitions.shape[0]
-        back = torch.arange(histories.shape[1] - 1, -1, -1)
-        weights = (self.decay**back).expand(histories.shape)
+        steps_back = torch.arange(histories.shape[1] - 1, -1, -1)
+        weights = (self.decay**steps_back).expand(histories.shape)
         weights = weights.masked_fill(histories == PAD, 0.0)
         profile = torch.zeros(len(histories), size).scatter_add_(1, histories.long(), weights)
         scores = (self.transitions @ profile.T).T.contiguous()

@@ -17,18 +17,10 @@ from ..data.neighbours import followers
 from ..errors import InputError
 from .baselines import DECAY, HISTORY_LENGTH, WINDOW
 from .metrics import DECIDING, values_of
-from .ranks import (
-    Scorer,
-    by_length,
-    candidates_of,
-    counted,
-    rank_targets,
-    score_histories,
-    scorer_name,
-)
+from .ranks import Scorer, by_length, candidates_of, counted, score_histories, scorer_name
 
 WIDTH, ENTRIES = 100, 4_000_000  # followers of an item that are kept, and of all items together
-BACK = (0.0, 0.25, 0.5, 1.0)  # how much an item counts as a follower that came before
+BACK = (0.0, 0.25, 0.5, 1.0)  # how much an item that came before counts
 WEIGHTS = tuple(step / 20 for step in range(21))  # 0 is the model alone, 1 counting alone
 
 
@@ -42,7 +34,10 @@ class TransitionTable(nn.Module):
         tokens: (num_items + 2, width) the followers of each token, 0 for none.
         shares: (num_items + 2, width) of all that followed the token; kept with 11 bits.
         totals: (num_items + 2,) how often anything followed.
-        back: how much an item counted as a follower that came before (see `ItemTransitions`).
+        back: how much an item that came before counted, beside 1 for one that came after.
+
+    Raises:
+        InputError: `back` is out of range.
     """
 
     history_length = HISTORY_LENGTH
@@ -54,8 +49,10 @@ class TransitionTable(nn.Module):
         self, tokens: torch.Tensor, shares: torch.Tensor, totals: torch.Tensor, back: float = 0.0
     ):
         super().__init__()
+        if not 0 <= back <= 1:
+            raise InputError(f"back must lie in [0, 1], not {back}.")
         self.back = back
-        self.name = "item transitions" + ", both ways" * (back > 0)
+        self.name = "item transitions" + " (both ways)" * (back > 0)
         self.register_buffer("tokens", tokens.int())
         self.register_buffer("shares", shares.half().float())  # as a file will have it
         self.register_buffer("totals", totals.float())
@@ -64,7 +61,10 @@ class TransitionTable(nn.Module):
     def count(
         cls, train: Sequences, width: int | None = None, back: float = 0.0
     ) -> TransitionTable:
-        """Count the transitions of training sequences, at most `width` followers of an item."""
+        """Count the transitions of training sequences, at most `width` followers of an item.
+
+        What came before an item counts as a follower, too, `back` times.
+        """
         width = width or max(4, min(WIDTH, ENTRIES // train.num_items))
         found = followers(train, WINDOW, min(width, train.num_items), back)
         tokens, counts, totals = map(torch.from_numpy, found)
@@ -100,7 +100,7 @@ class TransitionTable(nn.Module):
         place = pairs.groupby("row").cumcount().to_numpy()
         pairs, place = pairs[place < other.tokens.shape[1]], place[place < other.tokens.shape[1]]
         totals, known = other.totals.clone(), len(self.totals) - 1  # all but [MASK], which moved
-        totals[:known] = torch.maximum(totals[:known], self.totals[:known])
+        totals[:known] = torch.maximum(totals[:known], self.totals[:known].to(totals))
         tokens, shares = torch.zeros_like(other.tokens.cpu()), torch.zeros(other.shares.shape)
         where = torch.from_numpy(pairs["row"].to_numpy(np.int64)), torch.from_numpy(place)
         tokens[where] = torch.from_numpy(pairs["token"].to_numpy(np.int32))
@@ -156,24 +156,6 @@ class Blend:
         return attention, (self.table(histories) + 1 / (scores.shape[1] - 2)).log()
 
 
-def choose_table(train: Sequences, validation: Holdout, metric: str = DECIDING) -> TransitionTable:
-    """Count with the weight of BACK by which counting alone ranks a validation best.
-
-    The order of a log is chance where its rows are of the same second: then what came before says
-    as much as what came after. Weights are tried upwards for as long as that helps. Under torchrun
-    every process must call this; all get the same.
-    """
-    best = TransitionTable.count(train)
-    reached = rank_targets(best, validation).metric(metric)
-    for back in BACK[1:]:
-        table = TransitionTable.count(train, back=back)
-        value = rank_targets(table, validation).metric(metric)
-        if value <= reached:
-            break
-        best, reached = table, value
-    return best
-
-
 def choose_weight(
     model: Scorer, table: TransitionTable, holdout: Holdout, metric: str = DECIDING
 ) -> tuple[Blend, dict[float, float]]:
@@ -202,6 +184,32 @@ def choose_weight(
     }
     best = max(values, key=values.__getitem__)
     return Blend(model, table, best), values
+
+
+def choose_blend(
+    model: Scorer, train: Sequences, holdout: Holdout, metric: str = DECIDING
+) -> tuple[Blend, dict[float, float]]:
+    """Find the weights of BACK and WEIGHTS by which a blend ranks the users of a validation best.
+
+    The order of a log is partly chance where its rows are of the same second: then what came before
+    says as much as what came after. Weights of that are tried upwards for as long as it helps.
+    Under torchrun every process must call this; all get the same.
+
+    Args:
+        train: what is counted.
+
+    Returns:
+        The blend, and the metric by the weight of its transitions.
+    """
+    device, found = getattr(model, "device", "cpu"), None
+    for back in BACK:
+        table = TransitionTable.count(train, back=back).to(device)
+        other = choose_weight(model, table, holdout, metric)
+        if found and not max(other[1].values()) > max(found[1].values()):
+            break
+        found = other
+    assert found
+    return found
 
 
 def _mixed(attention: torch.Tensor, counting: torch.Tensor, weight: float) -> torch.Tensor:

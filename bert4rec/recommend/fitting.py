@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -22,7 +21,15 @@ from ..data.catalogue import item_titles
 from ..data.interactions import as_frame, find_columns
 from ..data.values import id_codes
 from ..errors import InputError
-from ..evaluation import Blend, Popularity, Report, TransitionTable, choose_table, choose_weight
+from ..evaluation import (
+    Blend,
+    ItemTransitions,
+    Popularity,
+    Report,
+    TransitionTable,
+    choose_blend,
+    choose_weight,
+)
 from ..files import CONFIG, VOCABULARY, stored
 from ..model import BERT4Rec, ModelConfig
 from ..registry import sort_options
@@ -89,7 +96,7 @@ class Job:
         if run.target.log_dir is not None:
             run.beside = lambda: {
                 "popularity": Popularity(run.split.train),
-                self.table.name: self.table,
+                "item transitions": ItemTransitions(run.split.train),
             }
         train_run(run)
         if not run.history.best_epoch:
@@ -110,28 +117,25 @@ class Job:
             write_record(run, self.report, data, seconds, weights)
         log_result(run, self.report, self.catalogue, self.items)
 
-    @cached_property
-    def table(self) -> TransitionTable:
-        """The item transitions of the log, and the earlier ones."""
-        split, earlier = self.run.split, self.transitions
-        if earlier is None:
-            return choose_table(split.train, split.validation, self.run.config.metric)
-        return earlier.merged(TransitionTable.count(split.train, back=earlier.back))
-
     def _mix(self) -> dict[float, float]:
         """Choose the weight of the blend; returns the validation's metric by weight."""
         run = self.run
         if not run.target.blend:
             return {}
-        validation, metric = run.split.validation, run.config.metric
-        table = self.table.to(run.model.device)
-        self.blend, found = choose_weight(run.model, table, validation, metric)
+        train, validation, metric = run.split.train, run.split.validation, run.config.metric
+        if self.transitions is None:
+            self.blend, found = choose_blend(run.model, train, validation, metric)
+        else:
+            table = TransitionTable.count(train, back=self.transitions.back)
+            table = self.transitions.merged(table).to(run.model.device)
+            self.blend, found = choose_weight(run.model, table, validation, metric)
         if run.target.progress and distributed.rank() == 0:
-            weight = self.blend.weight
-            counted = table.name + f" (what came before: {table.back:g})" * (table.back > 0)
+            weight, back = self.blend.weight, self.blend.table.back
+            before = f" (what came before counts {back:g})" * (back > 0)
             print(
-                f"blend: {weight:.2f} of {counted}, validation {metric} {found[weight]:.4f} "
-                f"(the network alone {found[0.0]:.4f}, they alone {found[1.0]:.4f})",
+                f"blend: {weight:.2f} of item transitions{before}, validation {metric} "
+                f"{found[weight]:.4f} (the network alone {found[0.0]:.4f}, they alone "
+                f"{found[1.0]:.4f})",
                 flush=True,
             )
         if run.target.output is not None and distributed.rank() == 0:

@@ -175,11 +175,14 @@ def compare(
     beside: Mapping[str, Scorer] | None = None,
     blend: Blend | None = None,
 ) -> Report:
-    """Rank the held-out items with a blend, its model, others, item transitions and popularity."""
+    """Rank the held-out items with a blend, its model, others, item transitions and popularity.
+
+    Where what came before counts in the blend, its own counting part has a row as well.
+    """
     models: dict[str, Scorer] = {} if blend is None else {blend.name: blend}
     models |= {model.name: model, **(beside or {})}
     models["item transitions"] = ItemTransitions(holdout.train)
-    if blend is not None and blend.table.back:
+    if blend is not None and blend.table.back > 0:
         models[blend.table.name] = blend.table
     return evaluate(models, holdout, protocol)
 

@@ -109,7 +109,7 @@ def read_blend(folder: Path, model: BERT4Rec) -> Blend | None:
         if not 0 <= int(table.tokens.min()) <= int(table.tokens.max()) <= model.config.num_items:
             raise ValueError("it holds tokens that are no items")
         return Blend(model, table.to(model.device), float(said["weight"]))
-    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
         raise InputError(f"{path} does not fit the model: {error}") from error
 
 

@@ -75,7 +75,7 @@ class Target:
     progress: bool = True
     """Show a bar in a terminal, elsewhere print a line per epoch."""
     blend: bool = True
-    """Mix item transitions into the scores, by a weight that is chosen on the validation."""
+    """Mix item transitions into the scores, by weights that are chosen on the validation."""
     on_epoch: Callable[[History], bool | None] | None = None
     """Is called after each epoch with what happened so far; True ends the training."""
     data: Mapping[str, object] = field(default_factory=dict)
