@@ -259,6 +259,12 @@ def test_the_figures_of_five_logs_are_the_recorded_ones():
             for gap in row["protocols"]["full"]["blend ahead of"].values():
                 assert f"{gap['difference']:+.4f} ± {gap['standard_error']:.4f}" in page
                 assert gap["difference"] > 0, "mixed is ahead of its parts"
+    for name, row in record("logs-forwards.json")["rows"].items():
+        one, other = (r["protocols"]["full"]["models"] for r in (row, rows[name]))
+        alone = [found["network"]["NDCG@10"]["mean"] for found in (one, other)]
+        assert alone[0] == pytest.approx(alone[1], abs=1e-6), "the same trainings"
+        means = [f"{found['blend']['NDCG@10']['mean']:.4f}" for found in (one, other)]
+        assert f"| {name} | {' | '.join(means)} |" in page
 
 
 def test_what_the_results_page_says_of_why_and_of_additions_is_recorded():
