@@ -267,6 +267,18 @@ def test_the_figures_of_five_logs_are_the_recorded_ones():
         assert f"| {name} | {' | '.join(means)} |" in page
 
 
+def test_the_automatic_settings_keep_up_with_those_by_hand():
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    rows = record("auto.json")["rows"]
+    assert len(rows) >= 4
+    for name, row in rows.items():
+        values = [row[part][model] for part in ("validation", "test") for model in row[part]]
+        assert f"| {name} | {' | '.join(f'{value:.4f}' for value in values)} |" in page
+    for model in ("network", "blend"):
+        by_hand = max(rows.values(), key=lambda row: row["validation"][model])
+        assert rows["auto"]["test"][model] >= 0.95 * by_hand["test"][model]
+
+
 def test_what_the_results_page_says_of_why_and_of_additions_is_recorded():
     page = (RESULTS / "README.md").read_text(encoding="utf-8")
     stored, added = record("why.json"), record("additions.json")
