@@ -2,7 +2,7 @@
 
     python results/measure_ml_1m.py --data ml-1m.txt.xz --seeds 0 1 2
     python results/measure_ml_1m.py --data ml-1m.txt.xz --preset ml-1m-causal
-    python results/measure_ml_1m.py --data ml-1m.txt.xz --epochs 20
+    python results/measure_ml_1m.py --data ml-1m.txt.xz --change epochs=20
 
 Trains the preset once per seed with the command line (a run that is in `runs/` already is
 not repeated), evaluates each under three protocols, and writes beside this file
@@ -11,8 +11,8 @@ not repeated), evaluates each under three protocols, and writes beside this file
     NAME-ranks.csv.gz each user's rank on the test, per run, baseline and protocol
     NAME-curve.png    validation NDCG@10 over the minutes of training
 
-NAME is that of the preset, with the epochs if they are not its own. What is there is checked
-against the table in README.md by the tests.
+NAME is that of the preset. With a change it says so, as ml-1m-20-epochs, and only the first file is
+written. What is there is checked against the tables in README.md by the tests.
 """
 
 from __future__ import annotations
@@ -46,11 +46,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are saved")
     parser.add_argument("--preset", default="ml-1m", choices=PUBLISHED)
-    parser.add_argument("--epochs", type=int, help="default: the preset's")
+    parser.add_argument("--change", nargs="+", default=[], help="options of train, as epochs=20")
     options = parser.parse_args()
     name, changes = options.preset, []
-    if options.epochs is not None:
-        name, changes = f"{name}-{options.epochs}-epochs", ["--epochs", str(options.epochs)]
+    for change in options.change:
+        key, _, value = change.partition("=")
+        name += f"-{value}-{key}"
+        changes += [f"--{key}", value]
 
     record: dict = {"runs": [], "summary": {}}
     ranks: dict[str, pd.Series] = {}
@@ -81,21 +83,27 @@ def main() -> None:
         }
     text = json.dumps(record, indent=1)
     (HERE / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    # mtime=0: the same ranks give the same file
-    pd.DataFrame(ranks).to_csv(
-        HERE / f"{name}-ranks.csv.gz",
-        index=False,
-        float_format="%g",
-        compression={"method": "gzip", "mtime": 0},
-    )
-    matplotlib.use("Agg")
-    figure = plots.quality_over_time(record["runs"], PUBLISHED[options.preset])
-    figure.savefig(HERE / f"{name}-curve.png", dpi=110)
+    if not options.change:
+        keep(name, record["runs"], pd.DataFrame(ranks))
     for protocol, models in record["summary"].items():
         for model in set(models) - set(BASELINES):
             for metric, seen in models[model].items():
                 spread = seen["standard deviation"]
                 print(f"{protocol:12} {model:24} {metric:8} {seen['mean']:.4f} ± {spread:.4f}")
+
+
+def keep(preset: str, runs: list[dict], ranks: pd.DataFrame) -> None:
+    """Write the ranks and the curves of a preset as it is."""
+    # mtime=0: the same ranks give the same file
+    ranks.to_csv(
+        HERE / f"{preset}-ranks.csv.gz",
+        index=False,
+        float_format="%g",
+        compression={"method": "gzip", "mtime": 0},
+    )
+    matplotlib.use("Agg")
+    figure = plots.quality_over_time(runs, PUBLISHED[preset])
+    figure.savefig(HERE / f"{preset}-curve.png", dpi=110)
 
 
 def over_seeds(reports: list[dict], model: str) -> dict:

@@ -4,9 +4,6 @@
     document.querySelector(".bert4rec-walk:not([data-ready])");
   const id = `walk-${document.querySelectorAll(".bert4rec-walk[data-ready]").length}`;
   const codes = [...root.querySelectorAll("tbody tr")].map((row) => row.cells[2].firstChild);
-  const inBook = document.documentElement.dataset.content_root !== undefined;
-  for (const link of root.querySelectorAll("a")) // the book has a page for each file
-    if (inBook) link.setAttribute("href", link.getAttribute("href").replace(/\.py$/, ".html"));
 
   const h = (name, attributes = {}, ...children) => {
     const [tag, ...classes] = name.split(".");

@@ -262,7 +262,6 @@ function theme() {
     if (data?.theme === "light" || data?.theme === "dark") dark = set(data.theme); // the book's
     tellHeight(); // who says so listens now
   });
-  new ResizeObserver(tellHeight).observe(document.body);
 }
 
 /** Tell the page around how high this one is, so that nothing need be scrolled inside of a frame. */
@@ -272,6 +271,7 @@ function tellHeight() {
 
 async function begin() {
   theme();
+  new ResizeObserver(tellHeight).observe(document.body);
   try {
     const about = JSON.parse(element("about").textContent);
     const numbers = await unpack(element("numbers").textContent, about.parts);
