@@ -12,6 +12,8 @@ import pytest
 from helpers import make_log
 
 from bert4rec import METRICS, Recommender, __version__, cli
+from bert4rec.files import read_tensors, write_tensors
+from bert4rec.training.checkpoint import CHECKPOINT
 
 SMALL = ["--hidden-size", "16", "--max-len", "8", "--batch-size", "16", "--device", "cpu"]
 
@@ -201,9 +203,15 @@ def test_resume_and_overwrite(trained, run, tmp_path):
     status, _, err = run(*args)
     assert status == 2
     assert "already holds a model. resume (--resume) goes on with it, overwrite (--over" in err
+    tensors, texts = read_tensors(tmp_path / "m" / CHECKPOINT)
+    state = json.loads(texts["run"])
+    state["history"]["epochs"][-1]["seconds"] = 1000.0
+    write_tensors(tmp_path / "m" / CHECKPOINT, tensors, {"run": json.dumps(state)})
     status, _, err = run(*args, "--resume")
     assert status == 0
     assert "epoch" not in err  # both epochs were done
+    seconds = json.loads((tmp_path / "m" / "metrics.json").read_text())["seconds"]
+    assert seconds["total"] > seconds["training"] == 1000
     status, _, err = run(*args, "--overwrite")
     assert status == 0
     assert "epoch   1/2" in err

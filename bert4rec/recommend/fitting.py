@@ -113,7 +113,7 @@ class Job:
             ) from None
         if self.report is not None and distributed.rank() == 0:
             data = {**self.data, "sha256": self.sequences.digest()}
-            seconds = perf_counter() - self.begun
+            seconds = run.earlier + perf_counter() - self.begun
             write_record(run, self.report, data, seconds, weights)
         log_result(run, self.report, self.catalogue, self.items)
 

@@ -42,7 +42,8 @@ def write_record(
         run: the training that made the model.
         report: what it reached on the test.
         data: where the log came from, how it was read, and its digest.
-        seconds: of everything, reading and evaluation included.
+        seconds: of everything, reading and evaluation included, and what was trained before it was
+            resumed.
         weights: the validation's metric by the weight of item transitions.
     """
     assert run.target.output is not None

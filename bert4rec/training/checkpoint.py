@@ -101,6 +101,7 @@ class Run:
         extra: further entries of its config.json.
         beside: gives what is ranked on the validation once, by name, for TensorBoard's charts.
         history: what happened.
+        earlier: the seconds of training before it was resumed.
     """
 
     model: BERT4Rec
@@ -111,6 +112,7 @@ class Run:
     extra: Mapping[str, object] = field(default_factory=dict)
     beside: Callable[[], Mapping[str, Scorer]] = dict
     history: History = field(default_factory=History)
+    earlier: float = 0.0
 
 
 class Checkpoint:
@@ -220,6 +222,7 @@ class Checkpoint:
         except (RuntimeError, LookupError, ValueError, TypeError) as error:
             raise InputError(f"{path} does not fit the model: {error}") from error
         vars(self.run.history).update(vars(history))
+        self.run.earlier = history.seconds
         self.begun = True
 
 

@@ -147,7 +147,7 @@ PRESETS = {
         replace(_TRAINING, epochs=12, learning_rate=2e-3),
     ),
     "ml-1m": Preset(
-        "MovieLens-1M and logs of its size, half an hour on two CPU cores",
+        "MovieLens-1M and logs of its size, half an hour on a CPU core",
         {**_COMPACT, "max_len": 100, "dropout": 0.1, "attention_dropout": 0.0},
         replace(_TRAINING, epochs=30, learning_rate=4e-3),
     ),
