@@ -42,25 +42,31 @@ def precision(name: str, device: torch.device) -> Iterator[contextlib.AbstractCo
     what stays in float32; elsewhere float32, as a CPU is never asked whether it has bf16. "bf16"
     is the same without a question. "tf32" rounds the factors of a GPU's products to 10 bits,
     "float32" rounds nothing.
+
+    On a GPU attention is not left to cuDNN meanwhile: it makes a plan for every new shape, and
+    batches seldom have the shape of the one before.
     """
     gpu = device.type == "cuda"
     bf16 = name == "bf16" or (
         # not where the card emulates it, slower than float32
         name == "auto" and gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     )
-    before = torch.get_float32_matmul_precision()
+    before = torch.get_float32_matmul_precision(), torch.backends.cuda.cudnn_sdp_enabled()
     if gpu:
         torch.set_float32_matmul_precision("highest" if name == "float32" else "high")
+        torch.backends.cuda.enable_cudnn_sdp(False)
     try:
         yield torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cuda.enable_cudnn_sdp(before[1])
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Copy a tensor to a device; nobody waits for a copy from the CPU to a GPU."""
     if device.type == "cuda" and tensor.device.type == "cpu":
-        return tensor.pin_memory().to(device, non_blocking=True)
+        # what is not contiguous would be copied to memory that is not pinned
+        return tensor.contiguous().pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 

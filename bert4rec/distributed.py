@@ -44,9 +44,24 @@ def start(device: str | torch.device = "auto") -> None:
         )
     if name in ("auto", "cuda") and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group()  # gloo for tensors on the CPU (ranks, flags), NCCL for those on cards
+    dist.init_process_group(backend())
     # left to the interpreter's end, gloo's threads at times abort the process
     atexit.register(_leave)
+
+
+def backend() -> str:
+    """What carries tensors between processes: ranks and flags are on the CPU, losses on cards.
+
+    torch by itself would choose for one of the two alone.
+    """
+    cards = torch.cuda.is_available() and dist.is_nccl_available()
+    return "cpu:gloo,cuda:nccl" if cards else "gloo"
+
+
+def place_of(model: nn.Module) -> str:
+    """The device of a model, by a name that gives each of several processes a card of its own."""
+    device = next(model.parameters()).device
+    return device.type if int(os.environ.get("WORLD_SIZE", 1)) > 1 else str(device)
 
 
 def _leave() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import pkgutil
 import signal
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -278,13 +279,22 @@ def test_each_process_takes_a_card_of_its_own(monkeypatch):
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(distributed.dist, "is_nccl_available", lambda: True)
     monkeypatch.setattr(distributed.dist, "init_process_group", lambda *a, **k: groups.append(a))
     monkeypatch.setattr(distributed.atexit, "register", lambda f: None)
     distributed.start("cpu")
-    assert (taken, groups) == ([], [()])
+    assert taken == []
     distributed.start("auto")
     distributed.start("cuda")
     assert taken == [1, 1]
-    assert groups == 3 * [()]  # torch chooses by the device of each tensor
+    # ranks and flags are on the CPU, losses on cards
+    assert groups == 3 * [("cpu:gloo,cuda:nccl",)]
+    assert distributed.place_of(torch.nn.Linear(1, 1, device="meta")) == "meta"
+    card = torch.nn.Module()
+    card.parameters = lambda: iter([SimpleNamespace(device=torch.device("cuda:0"))])
+    assert distributed.place_of(card) == "cuda", "what each process can ask for"
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert distributed.place_of(card) == "cuda:0"
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="'cuda:0' would put all processes on one card"):
         distributed.start("cuda:0")

@@ -22,7 +22,7 @@ from bert4rec import (
 )
 from bert4rec.cloze import MASKS, hide
 from bert4rec.evaluation import GAINS
-from bert4rec.model import ATTENTIONS, FEED_FORWARDS, LOSSES, cross_entropy
+from bert4rec.model import ATTENTIONS, FEED_FORWARDS, LOSSES, cross_entropy, losses
 from bert4rec.model.bert4rec import answers
 from bert4rec.model.sublayers import gather_positions
 from bert4rec.training import progress
@@ -269,6 +269,22 @@ def test_what_is_compiled_is_one_graph(split, causal):
     compiled = torch.compile(model.answer_loss, backend="eager", fullgraph=True, dynamic=True)
     torch.testing.assert_close(compiled(inputs, *answers(labels)), model.loss(inputs, labels))
     assert found.isfinite()
+
+
+@pytest.mark.parametrize("name", ["sampled-softmax", "gbce"])
+def test_what_is_drawn_is_left_out_of_what_is_compiled(split, monkeypatch, name):
+    def send(tensor, device):
+        traced.append(torch.compiler.is_compiling())
+        return tensor
+
+    traced, original = [], torch.compile
+    monkeypatch.setattr(losses, "send", send)
+    monkeypatch.setattr(torch, "compile", lambda f, **k: original(f, backend="eager", **k))
+    loss, norm = step_on("cpu", split, {"loss": name, "compile": True})()
+    assert loss.isfinite()
+    assert norm.isfinite()
+    assert traced
+    assert not any(traced), "a copy to a GPU cannot be traced"
 
 
 def test_a_loss_that_is_no_number_is_found_some_steps_later_and_named_by_its_own():

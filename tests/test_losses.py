@@ -69,6 +69,27 @@ def test_a_large_catalogue_is_taken_in_small_blocks(monkeypatch):
     torch.testing.assert_close(losses_and_gradients(cross_entropy, tensors, labels), expected)
 
 
+def test_a_large_catalogue_is_taken_in_blocks_elsewhere_too(monkeypatch):
+    """On a GPU torch's own computes; autocast takes that way on a CPU."""
+    tensors, labels = (torch.randn(7, 4), torch.randn(9, 4), torch.randn(9)), torch.arange(7)
+    seen, original = [], F.linear
+
+    def linear(rows, weight, bias):
+        seen.append(len(rows))
+        return original(rows, weight, bias)
+
+    def under_autocast(function):
+        with torch.autocast("cpu", torch.bfloat16):
+            return losses_and_gradients(function, tensors, labels)
+
+    expected = under_autocast(plain)
+    monkeypatch.setattr(losses, "ELSEWHERE", 20)  # two rows of nine
+    monkeypatch.setattr(F, "linear", linear)
+    torch.testing.assert_close(under_autocast(cross_entropy), expected, atol=1e-2, rtol=1e-2)
+    assert set(seen) == {2, 1}, "and the logits of a block are computed again, not kept"
+    assert len(seen) == 8
+
+
 def logits(answers=50, items=12, seed=0):
     generator = torch.Generator().manual_seed(seed)
     z = 2 * torch.randn(answers, items, generator=generator, dtype=torch.float64)

@@ -215,13 +215,16 @@ def loss_and_optimizers(
         steps: how many there will be.
     """
     loss: Any = make_loss(config.loss, train, config)
-    tables = sparse_tables(model, loss)
+    # what is compiled gives no sparse gradients in every version of torch
+    tables = [] if config.compile else sparse_tables(model, loss)
     embedding = model.model.embedding.token_embeddings
     embedding.sparse = any(table is embedding.weight for table in tables)
     if getattr(loss, "sparse", False):
         loss.sparse = any(table is model.out.weight for table in tables)
     if config.compile:  # only what computes: the other part of `loss` reads numbers
         vars(model)["answer_loss"] = torch.compile(model.answer_loss, dynamic=True)
+        if hasattr(loss, "sparse"):  # it draws on the CPU and sends, which cannot be traced
+            loss = torch.compiler.disable(loss.__call__)
     loss_of: Any = functools.partial(model.loss, loss=loss)
     if loss is cross_entropy:  # the default: a model may have a loss of its own
         loss_of = model.loss
