@@ -57,9 +57,10 @@ benchmark: $(READY) .venv-peers/.ready .venv-recbole/.ready
 	.venv-$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-# Needs nothing but this folder and a Python with torch, numpy and pandas.
+# Needs nothing but this folder and a Python with torch, numpy, pandas and safetensors. OUTPUT=FILE
+# names the record.
 gpu-check:
-	$(PYTHON) benchmarks/gpu_check.py --data $(DATA)
+	$(PYTHON) benchmarks/gpu_check.py --data $(DATA) $(if $(OUTPUT),--output $(OUTPUT))
 
 # Run all notebooks again, in place. A second run changes nothing that is compared. What a cell
 # prints line by line is kept in one piece, as it looks while it runs.

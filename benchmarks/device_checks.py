@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -55,6 +56,10 @@ def parts(**changes) -> tuple:
     return split, BERT4Rec(ModelConfig(num_items=split.train.num_items, **shape))
 
 
+def first_batch(split) -> tuple[torch.Tensor, torch.Tensor]:
+    return next(ClozeBatches(split.train, 16, 64).epoch(1))
+
+
 def close(found: float, expected: float, share: float) -> None:
     assert abs(found - expected) <= share * abs(expected), f"{found:.6g}, not {expected:.6g}"
 
@@ -73,7 +78,7 @@ def scores_are_the_cpus(device: str) -> dict:
 
 def gradients_are_the_cpus(device: str) -> dict:
     split, model = parts()
-    inputs, labels = next(ClozeBatches(split.train, 16, 64).epoch(1))
+    inputs, labels = first_batch(split)
     found = []
     for place in ("cpu", device):
         model.to(place).zero_grad()
@@ -134,10 +139,13 @@ def precisions_learn_what_the_cpu_does(device: str) -> dict:
 def compiled_it_is_the_same(device: str) -> dict:
     if device == "cpu":
         return {"skipped": "it takes minutes there"}
-    expected = losses_of(device, precision="float32")
-    found = losses_of(device, precision="float32", compile=True)
-    close(found[-1], expected[-1], 0.01)
-    return {"losses": found}
+    losses = {}
+    for loss in ("cross-entropy", "sampled-softmax"):
+        settings = {"precision": "float32", "loss": loss, "num_negatives": 32}
+        expected = losses_of(device, **settings)
+        losses[loss] = losses_of(device, **settings, compile=True)
+        close(losses[loss][-1], expected[-1], 0.01)
+    return {"losses": losses}
 
 
 def sampled_losses_learn(device: str) -> dict:
@@ -167,26 +175,35 @@ def a_training_goes_on_where_it_was(device: str) -> dict:
     return {"loss": found.epochs[-1]["loss"], "never stopped": expected.epochs[-1]["loss"]}
 
 
+# arguments: the folder of this file, the device, the folder of the model
+FITS = """
+import sys
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
+from device_checks import FIT, make_log
+from bert4rec import Recommender
+how = {"device": sys.argv[2], "output": sys.argv[3], "resume": True, "progress": False}
+Recommender.fit(make_log(), epochs=60, **how, **FIT)
+"""
+
+
 def killed_it_goes_on(device: str) -> dict:
     """A process that is killed in its training; another goes on from the folder."""
     with tempfile.TemporaryDirectory() as folder:
-        make_log().to_csv(Path(folder) / "log.csv", index=False)
-        command = [
-            sys.executable, "-m", "bert4rec", "train", "--data", f"{folder}/log.csv",
-            "--output", f"{folder}/model", "--log-dir", f"{folder}/logs", "--device", device,
-            "--hidden-size", "32", "--max-len", "16", "--epochs", "60", "--resume",
-            "--min-user-count", "1", "--min-item-count", "1",
-        ]  # fmt: skip
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        checkpoint = Path(folder) / "model" / "checkpoint.safetensors"
-        while process.poll() is None and not checkpoint.exists():
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        BERT4Rec.load(f"{folder}/model")  # whole, whenever it was killed
+        model, said = Path(folder) / "model", Path(folder) / "said"
+        here = str(Path(__file__).resolve().parent)
+        command = [sys.executable, "-c", FITS, here, device, str(model)]
+        with said.open("w") as file:
+            process = subprocess.Popen(command, stdout=file, stderr=file)
+            while process.poll() is None and not (model / "checkpoint.safetensors").exists():
+                time.sleep(0.05)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert (model / "checkpoint.safetensors").exists(), said.read_text()[-2000:]
+        BERT4Rec.load(model)  # whole, whenever it was killed
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
-        assert "after 60 epochs" in done.stdout, done.stdout[-2000:]
+        record = json.loads((model / "metrics.json").read_text(encoding="utf-8"))
+        assert [row["epoch"] for row in record["curve"]] == list(range(1, 61))
     return {}
 
 

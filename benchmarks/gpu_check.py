@@ -3,26 +3,30 @@
     python benchmarks/gpu_check.py --data ml-1m.txt.xz          make gpu-check DATA=ml-1m.txt.xz
     python benchmarks/gpu_check.py --device cpu --small         rehearse it without one
 
-In this order: what holds on a CPU holds there (device_checks.py); how long training takes to the
-published quality and to that of the shipped weights; the speed beside other implementations; the
-notebooks that use a GPU; several processes. Each result is written as soon as it is there; so is a
-failure, which does not end the rest. Needs torch, numpy, pandas and this folder; peers and
-JupyterLab are used where they are installed.
+In this order: what holds on a CPU holds there (device_checks.py); several processes; how long
+training takes to the published quality and to that of the shipped weights; the speed beside other
+implementations; the notebooks that use a GPU. Each result is written as soon as it is there; so is
+a failure, which does not end the rest, whatever it does to its process. Needs torch, numpy, pandas,
+safetensors and this folder; peers and JupyterLab are used where they are installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import traceback
 from dataclasses import asdict
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -33,9 +37,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPAT
 
 from device_checks import CHECKS  # noqa: E402
 from flops import needed_by_step, peak  # noqa: E402
-from training_speed import machine  # noqa: E402
+from training_speed import ALL, answer_of, machine  # noqa: E402
 
-from bert4rec import BERT4Rec, ClozeBatches, Sequences, evaluate, get_preset, train  # noqa: E402
+from bert4rec import BERT4Rec, Sequences, evaluate, get_preset, train  # noqa: E402
+from bert4rec.training import loop  # noqa: E402
 
 # test NDCG@10, full ranking: BERT4Rec in Klenitskiy and Vasilev 2023; the weights that travel along
 GOALS = {"published": 0.1537, "ml-1m": 0.1808, "ml-1m-causal": 0.1967}
@@ -44,12 +49,23 @@ GOALS = {"published": 0.1537, "ml-1m": 0.1808, "ml-1m-causal": 0.1967}
 PROCESSES = """
 import json, os, sys
 import torch, torch.distributed as dist
-dist.init_process_group(sys.argv[1])
+from torch.nn.parallel import DistributedDataParallel
+from bert4rec import distributed
+dist.init_process_group("gloo" if sys.argv[1] == "gloo" else distributed.backend())
 if sys.argv[2] == "cuda":
     torch.cuda.set_device(0)
 from dataclasses import replace
-from device_checks import CONFIG, parts
+from device_checks import CONFIG, first_batch, parts
 from bert4rec import train
+split, model = parts()
+for device in ("cpu", sys.argv[2]):  # a single process would share nothing by itself
+    found = torch.ones(3, device=device)
+    dist.all_reduce(found)
+    assert found.tolist() == 3 * [dist.get_world_size()], found
+together = DistributedDataParallel(distributed._Loss(model.to(sys.argv[2]), model.loss))
+together(*first_batch(split)).backward()
+assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+del together
 split, model = parts()
 config = replace(CONFIG, device=sys.argv[2], precision="float32", epochs=12, learning_rate=5e-3)
 losses = [row["loss"] for row in train(model, split, config, progress=False).epochs]
@@ -69,6 +85,10 @@ class Record:
         """Seconds until nothing new is begun."""
         return self.end - time.monotonic()
 
+    def limit(self) -> float:
+        """Seconds that what is begun now may take: it may end a little after the last beginning."""
+        return min(240.0, max(30.0, self.left()))
+
     def add(self, group: str, name: str, measure) -> None:
         """Measure something, and write what came of it."""
         rows = self.content.setdefault(group, {})
@@ -87,6 +107,30 @@ class Record:
         print(f"{group}, {name}: {json.dumps(shown)[:400]}", flush=True)
 
 
+class Apart:
+    """Calls functions in another process, which is replaced when one fails.
+
+    After some errors a GPU does nothing more for the process that made them.
+    """
+
+    def __init__(self) -> None:
+        self.pool = None
+
+    def __call__(self, function, seconds: float) -> dict:
+        self.pool = self.pool or get_context("spawn").Pool(1)
+        try:
+            return self.pool.apply_async(function).get(seconds)
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        if self.pool is not None:
+            self.pool.terminate()
+            self.pool.join()
+        self.pool = None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="ml-1m.txt.xz")
@@ -101,17 +145,28 @@ def main() -> int:
         sys.exit("name the MovieLens-1M sequences: --data ml-1m.txt.xz")
     record = Record(options.output, options.minutes)
     record.content["machine"] = about(options.device)
+    apart = Apart()
+
+    def add(group: str, name: str, function, *arguments) -> None:
+        record.add(group, name, lambda: apart(partial(function, *arguments), record.limit()))
+
     for check in CHECKS:
-        record.add("checks", check.__name__, partial(check, options.device))
-    for preset in ("ml-1m", "ml-1m-causal"):
-        record.add("quality", preset, partial(quality, options, preset))
-    for name, extra in speeds(options):
-        record.add("speed", name, partial(speed, options, extra))
-    for number in ("04", "09"):
-        record.add("notebooks", number, partial(notebook, options, number))
+        add("checks", check.__name__, check, options.device)
+    apart.end()  # what follows has the GPU's memory for itself
     for name, count in (("nccl", 1), ("gloo", 2))[options.small :]:
         backend = "gloo" if options.device == "cpu" else name
-        record.add("processes", f"{backend}, {count}", partial(processes, options, backend, count))
+        record.add(
+            "processes",
+            f"{backend}, {count}",
+            lambda b=backend, c=count: processes(options, b, c, record.limit()),
+        )
+    for preset in ("ml-1m", "ml-1m-causal"):
+        add("quality", preset, quality, options, preset)
+    apart.end()
+    for name, extra in speeds(options):
+        record.add("speed", name, lambda e=extra: speed(options, e, record.limit()))
+    for number in ("04", "09"):
+        record.add("notebooks", number, lambda n=number: notebook(options, n, record.limit()))
     groups = [rows for name, rows in record.content.items() if name != "machine"]
     failed = [name for rows in groups for name, row in rows.items() if "failed" in row]
     print(f"written to {options.output}; failed: {', '.join(failed) or 'nothing'}")
@@ -120,14 +175,28 @@ def main() -> int:
 
 def about(device: str) -> dict:
     """The machine, and the state of the source."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
-    driver = ""
-    if device == "cuda":
-        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        driver = subprocess.run(query, capture_output=True, text=True).stdout.strip()
-    return {**machine(device), "driver": driver, "cuda": torch.version.cuda, "commit": commit}
+    commit = answer_of("git", "-C", str(ROOT), "rev-parse", "HEAD")
+    return {"driver": "", **machine(device), "cuda": torch.version.cuda, "commit": commit}
+
+
+def finished(command: list[str], seconds: float, **options) -> str:
+    """Run a command and what it starts, and stop all of it when its time is over; what it printed.
+
+    Raises:
+        AssertionError: it failed, with its last words.
+        TimeoutExpired: it took too long.
+    """
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, **options,
+    )  # fmt: skip
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, err[-1500:]
+    return out
 
 
 def quality(options: argparse.Namespace, name: str) -> dict:
@@ -148,7 +217,7 @@ def quality(options: argparse.Namespace, name: str) -> dict:
         nonlocal looking
         begun = time.perf_counter()
         ranks = evaluate(model, split.test).models[model.name]
-        seconds = history.seconds - looking
+        seconds = history.seconds - looking  # of the looks before this one
         curve.append({"seconds": seconds, "NDCG@10": ranks.metric("NDCG@10")})
         looking += time.perf_counter() - begun
         return False
@@ -160,14 +229,13 @@ def quality(options: argparse.Namespace, name: str) -> dict:
         for goal, value in GOALS.items()
         if goal in ("published", name)
     }
-    inputs, labels = next(ClozeBatches(split.train, preset.shape["max_len"], 128).epoch(1))
-    steps = history.epochs[-1]["step"]
-    operations = needed_by_step(model.config, inputs, labels) * steps
-    rate = operations / (history.seconds - looking)
+    batches, seconds = loop._batches(model, split, preset.training).epoch(1), curve[-1]["seconds"]
+    operations = mean(needed_by_step(model.config, *batch) for batch in batches)
+    rate = operations * history.epochs[-1]["step"] / seconds
     return {
         "training": asdict(preset.training),
         "model": asdict(model.config),
-        "training seconds": history.seconds - looking,
+        "training seconds": seconds,
         "seconds to": reached,
         "test": report.to_dict()["models"],
         "share of the matrix rate": rate / peak(options.device),
@@ -193,17 +261,17 @@ def speeds(options: argparse.Namespace) -> list[tuple[str, list[str]]]:
     beside = ["--only", "bert4rec", *peers, *(["RecBole"] if "recbole" in have else [])]
     beside += ["--peers", sys.executable] if peers else []
     beside += ["--recbole", sys.executable] if "recbole" in have else []
-    alone = ["--only", "bert4rec"]
+    alone = ["--only", "bert4rec", "--hidden", "256", "--length", "200"]
     found = [("bf16, beside others", beside)]
     for precision in ("float32", "tf32"):
         found.append((precision, [*alone, "--precision", precision]))
     found.append(("bf16, compiled", [*alone, "--compile"]))
     found.append(("bf16, batch 1,024", [*alone, "--batch", "1024"]))
     found.append(("bf16, batch 1,024, compiled", [*alone, "--batch", "1024", "--compile"]))
-    return [("ours", alone)] if options.small else found
+    return [("ours", ["--only", "bert4rec"])] if options.small else found
 
 
-def speed(options: argparse.Namespace, extra: list[str]) -> dict:
+def speed(options: argparse.Namespace, extra: list[str], seconds: float) -> dict:
     path = options.output.with_suffix(".speed.json")
     data = options.data or written_log(options.output.with_suffix(".txt"))
     command = [
@@ -215,11 +283,18 @@ def speed(options: argparse.Namespace, extra: list[str]) -> dict:
         command += [f"--{name}", value]
     if options.small:
         command += ["--hidden", "64", "--length", "20"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-1500:]
-    result = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        finished(command, seconds)
+        note = {}
+    except subprocess.TimeoutExpired:  # what was measured so far is there
+        note = {"cut short": f"after {seconds:.0f} s"}
+    found = json.loads(path.read_text(encoding="utf-8"))["configurations"]
     path.unlink()
-    return {"configurations": result["configurations"]}
+    wanted = set(extra[extra.index("--only") + 1 :]) & set(ALL)
+    for row in found:
+        missing = wanted - set(row["results"])
+        assert not missing, f"{', '.join(missing)} failed; the rest: {found}"
+    return {"configurations": found, **note}
 
 
 def written_log(path: Path) -> Path:
@@ -230,7 +305,7 @@ def written_log(path: Path) -> Path:
     return path
 
 
-def notebook(options: argparse.Namespace, number: str) -> dict:
+def notebook(options: argparse.Namespace, number: str, seconds: float) -> dict:
     """Run a notebook as it is, on this device; its outputs stay beside the record."""
     if not (has("nbconvert") and has("ipykernel")):
         return {"skipped": "nbconvert or ipykernel is not installed"}
@@ -242,12 +317,11 @@ def notebook(options: argparse.Namespace, number: str) -> dict:
         sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", str(path),
         "--output", str(output),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-1500:]
+    finished(command, seconds)
     return {"written": output.name}
 
 
-def processes(options: argparse.Namespace, backend: str, count: int) -> dict:
+def processes(options: argparse.Namespace, backend: str, count: int, seconds: float) -> dict:
     """The losses of several processes beside those of one."""
     from device_checks import losses_of
 
@@ -258,10 +332,11 @@ def processes(options: argparse.Namespace, backend: str, count: int) -> dict:
         f"--nproc-per-node={count}", str(script), backend, options.device,
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{os.environ['PYTHONPATH']}"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
-    script.unlink()
-    assert done.returncode == 0, done.stderr[-1500:]
-    found = json.loads(done.stdout.strip().splitlines()[-1])
+    try:
+        printed = finished(command, seconds, env=environment)
+    finally:
+        script.unlink()
+    found = json.loads(printed.strip().splitlines()[-1])
     expected = losses_of(options.device, precision="float32")
     for one, other in zip(found, expected, strict=True):
         assert abs(one - other) <= 1e-3 * other, f"{found}, not {expected}"

@@ -38,11 +38,12 @@ def stepper(model, train, config):
 
     def step(inputs, labels, precision="float32"):
         optimizers.set_rate(next(numbers))
-        with devices.precision(precision, model.device) as autocast, autocast:
-            loss = loss_of(inputs, labels)
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_gradients(model.parameters(), config.clip_norm)
-        optimizers.step()
+        with devices.precision(precision, model.device) as autocast:
+            with autocast:
+                loss = loss_of(inputs, labels)
+            model.zero_grad(set_to_none=True)
+            loss.backward()
+            clip_gradients(model.parameters(), config.clip_norm)
+            optimizers.step()
 
     return step

@@ -59,8 +59,11 @@ class Meter:
         self.setting, self.step = setting, 0
         self.sequences = self.tokens = 0
 
-    def done(self, sequences: int, tokens: int) -> bool:
-        """Say that a step has ended; True when it was the last one."""
+    def done(self, sequences: int, tokens: int | torch.Tensor) -> bool:
+        """Say that a step has ended; True when it was the last one.
+
+        Tokens that were counted on a GPU stay a tensor, so that no step waits for them.
+        """
         self.step += 1
         if self.step > self.setting.warmup:
             self.sequences += sequences
@@ -71,12 +74,19 @@ class Meter:
         if self.step == self.setting.warmup + self.setting.steps:
             self._wait()
             self.seconds = time.perf_counter() - self.started
+            self.memory = self._memory()
             return True
         return False
 
     def _wait(self) -> None:
         if self.setting.device == "cuda":
             torch.cuda.synchronize()
+
+    def _memory(self) -> int:
+        """The most bytes so far: of the GPU, or of this process."""
+        if self.setting.device == "cuda":
+            return torch.cuda.max_memory_allocated()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def histories(path: str) -> list[np.ndarray]:
@@ -178,7 +188,7 @@ def run_hugging_face(setting: Setting, meter: Meter) -> dict:
             optimizer.zero_grad()
             output.loss.backward()
             optimizer.step()
-            if meter.done(len(tokens), int(real.sum())):
+            if meter.done(len(tokens), real.sum()):
                 return {"versions": versions("torch", "transformers")}
 
 
@@ -194,7 +204,7 @@ def run_rectools(setting: Setting, meter: Meter) -> dict:
 
     class Count(Callback):
         def on_train_batch_end(self, trainer, module, outputs, batch, number):
-            if meter.done(len(batch["x"]), int((batch["x"] != 0).sum())):
+            if meter.done(len(batch["x"]), (batch["x"] != 0).sum()):
                 trainer.should_stop = True
 
     def trainer() -> Trainer:
@@ -269,7 +279,7 @@ def run_recbole(setting: Setting, meter: Meter) -> dict:
                 loss.backward()
                 optimizer.step()
                 lengths = interaction["item_length"]
-                if meter.done(len(lengths), int(lengths.sum())):
+                if meter.done(len(lengths), lengths.sum()):
                     os.chdir("/")
                     return {"versions": versions("torch", "recbole")}
 
@@ -369,7 +379,7 @@ def run_textbook(setting: Setting, meter: Meter) -> dict:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            if meter.done(len(tokens), int((tokens != 0).sum())):
+            if meter.done(len(tokens), (tokens != 0).sum()):
                 return {"versions": versions("torch")}
 
 
@@ -391,15 +401,11 @@ def main(name: str, arguments: str) -> None:
     setting = Setting(**json.loads(arguments))
     meter = Meter(setting)
     result = RUNS[name](setting, meter)
-    if setting.device == "cuda":
-        memory = torch.cuda.max_memory_allocated()
-    else:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     result |= {
         "seconds": meter.seconds,
         "sequences_per_second": meter.sequences / meter.seconds,
-        "tokens_per_second": meter.tokens / meter.seconds,
-        "peak_memory_mb": memory / 2**20,
+        "tokens_per_second": int(meter.tokens) / meter.seconds,
+        "peak_memory_mb": meter.memory / 2**20,
         "threads": torch.get_num_threads(),
     }
     print("\n" + json.dumps(result))

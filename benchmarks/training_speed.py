@@ -150,6 +150,14 @@ def table(hidden: int, length: int, results: dict) -> str:
     return "\n".join(lines)
 
 
+def answer_of(*command: str) -> str:
+    """What a command prints, or nothing where there is none."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:
+        return ""
+
+
 def machine(device: str) -> dict:
     """What the figures depend on."""
     facts = {
@@ -162,9 +170,8 @@ def machine(device: str) -> dict:
     if device == "cuda":
         facts["card"] = torch.cuda.get_device_name()
         facts["cuda"] = torch.version.cuda
-        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        driver = subprocess.run(query, capture_output=True, text=True, check=False)
-        facts["driver"] = driver.stdout.strip()
+        query = "--query-gpu=driver_version", "--format=csv,noheader"
+        facts["driver"] = answer_of("nvidia-smi", *query)
     else:
         cpu = Path("/proc/cpuinfo")
         names = [line for line in cpu.read_text().splitlines() if line.startswith("model name")]

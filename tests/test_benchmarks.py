@@ -1,7 +1,11 @@
 """What the benchmarks count."""
 
 import json
+import multiprocessing
+import subprocess
 import sys
+import time
+from functools import partial
 
 import pytest
 import torch
@@ -73,3 +77,20 @@ def test_a_failed_check_is_written_and_the_rest_goes_on(tmp_path):
     assert found["one"]["failed"].startswith("ZeroDivisionError")
     assert found["two"]["fine"]
     assert found["three"]["skipped"] == "no time was left"
+
+
+def test_what_breaks_its_process_or_takes_too_long_ends_alone():
+    import gpu_check
+
+    apart = gpu_check.Apart()
+    with pytest.raises(multiprocessing.TimeoutError):
+        apart(partial(time.sleep, 600), 0.5)
+    first = apart(partial(dict, fine=True), 60)
+    with pytest.raises(ZeroDivisionError):
+        apart(partial(divmod, 1, 0), 60)
+    assert first == apart(partial(dict, fine=True), 60) == {"fine": True}
+    apart.end()
+    with pytest.raises(subprocess.TimeoutExpired):
+        gpu_check.finished([sys.executable, "-c", "import time; time.sleep(600)"], 0.5)
+    with pytest.raises(AssertionError, match="its last words"):
+        gpu_check.finished([sys.executable, "-c", "import sys; sys.exit('its last words')"], 60)
