@@ -137,6 +137,28 @@ def test_the_main_figures_of_the_results_page_are_the_recorded_ones():
         assert len(run["data"]["sha256"]) == 64
 
 
+def test_the_longer_and_the_wider_trainings_of_the_results_page_are_recorded():
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    for change in ("20-epochs", "128-hidden-size"):
+        stored = record(f"ml-1m-causal-{change}.json")
+        assert [run["seed"] for run in stored["runs"]] == [0, 1, 2]
+        found = stored["summary"]["full"]
+        cells = [
+            f"{found[model]['NDCG@10']['mean']:.4f} ± "
+            f"{found[model]['NDCG@10']['standard deviation']:.4f}"
+            for model in ("SASRec", "SASRec + transitions")
+        ]
+        seconds = [run["seconds"]["training"] for run in stored["runs"]]
+        cells.append(f"{min(seconds):,.0f} to {max(seconds):,.0f} s")
+        for part in ("SASRec", "item transitions"):
+            gap = stored["mixed less its parts"][part]
+            cells.append(f"{gap['difference']:+.4f} ± {gap['standard_error']:.4f}")
+        assert f"{' | '.join(cells)} |" in page
+        assert f"](ml-1m-causal-{change}.json)" in page
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{cells[0]} alone and {cells[1]} mixed" in readme
+
+
 @pytest.mark.parametrize(("preset", "model"), [("ml-1m", "BERT4Rec"), ("ml-1m-causal", "SASRec")])
 def test_the_recorded_metrics_follow_from_the_recorded_ranks(preset, model):
     ranks = pd.read_csv(RESULTS / f"{preset}-ranks.csv.gz")
@@ -288,11 +310,17 @@ def test_what_the_results_page_says_of_why_and_of_additions_is_recorded():
         if name.startswith("lead, embedded set, "):
             variant = name.removeprefix("lead, embedded set, ").rpartition(", seed ")[0]
             lead.setdefault(variant, []).append(row)
-        if name.startswith("why, MovieLens-1M"):
-            for kind, group in row["groups"]["everybody"].items():
+        if name.startswith("why, "):
+            groups = row["groups"]
+            shown = (
+                groups["everybody"] | groups["how often it directly followed that item in training"]
+            )
+            for kind, group in shown.items():
                 means = " | ".join(f"{group[k]:.4f}" for k in ("network", "transitions", "blend"))
                 gain = f"{group['gain']:+.4f} ± {group['standard error']:.4f}"
                 assert f"| {group['users']:,} | {means} | {gain} |" in page, (name, kind)
+    slow = [row["NDCG@10"] for name, row in stored["rows"].items() if name.startswith("recipe, ")]
+    assert f"{np.mean(slow):.4f} ± {np.std(slow, ddof=1):.4f}" in page
     for variant, rows in lead.items():
         values = [row["NDCG@10"] for row in rows]
         answers = np.mean([row["answers"] for row in rows])
