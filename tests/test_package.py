@@ -157,6 +157,17 @@ def test_the_longer_and_the_wider_trainings_of_the_results_page_are_recorded():
         assert f"](ml-1m-causal-{change}.json)" in page
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"{cells[0]} alone and {cells[1]} mixed" in readme
+    small = record("tutorial-small-causal.json")["rows"].values()
+    assert len(small) == 5
+    alone, mixed = (
+        [row["report"][model]["NDCG@10"] for row in small]
+        for model in ("SASRec", "SASRec + transitions")
+    )
+    text = " and ".join(
+        f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} {how}"
+        for values, how in ((alone, "alone"), (mixed, "mixed"))
+    )
+    assert f"NDCG@10 {text} over five seeds" in page
 
 
 @pytest.mark.parametrize(("preset", "model"), [("ml-1m", "BERT4Rec"), ("ml-1m-causal", "SASRec")])
