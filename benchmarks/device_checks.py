@@ -144,7 +144,8 @@ def compiled_it_is_the_same(device: str) -> dict:
         settings = {"precision": "float32", "loss": loss, "num_negatives": 32}
         expected = losses_of(device, **settings)
         losses[loss] = losses_of(device, **settings, compile=True)
-        close(losses[loss][-1], expected[-1], 0.01)
+        # compiled, the tables of a sampled loss are AdamW's, not SparseAdam's
+        close(losses[loss][-1], expected[-1], 0.01 if loss == "cross-entropy" else 0.03)
     return {"losses": losses}
 
 
