@@ -25,6 +25,7 @@ import traceback
 from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import mean
 
@@ -86,8 +87,9 @@ class Record:
         return self.end - time.monotonic()
 
     def limit(self) -> float:
-        """Seconds that what is begun now may take: it may end a little after the last beginning."""
-        return min(240.0, max(30.0, self.left()))
+        """Seconds that what is begun now may take: half a minute after the last beginning, all is
+        over."""
+        return min(240.0, self.left() + 30)
 
     def add(self, group: str, name: str, measure) -> None:
         """Measure something, and write what came of it."""
@@ -114,21 +116,48 @@ class Apart:
     """
 
     def __init__(self) -> None:
-        self.pool = None
+        self.process = None
 
-    def __call__(self, function, seconds: float) -> dict:
-        self.pool = self.pool or get_context("spawn").Pool(1)
+    def __call__(self, function, seconds: float):
+        """What a function returns.
+
+        Raises:
+            RuntimeError: it raised something, ended its process, or took too long.
+        """
+        if self.process is None:
+            spawn = get_context("spawn")
+            self.door, theirs = spawn.Pipe()
+            self.process = spawn.Process(target=serve, args=(theirs,), daemon=True)
+            self.process.start()
+            theirs.close()  # so that its death is heard here
+        failed = f"it was not done after {seconds:.0f} s"
         try:
-            return self.pool.apply_async(function).get(seconds)
-        except BaseException:
+            self.door.send(function)
+            if self.door.poll(seconds):
+                failed, result = self.door.recv()
+        except (EOFError, OSError):
+            failed = "its process died"
+        if failed:
             self.end()
-            raise
+            raise RuntimeError(failed)
+        return result
 
     def end(self) -> None:
-        if self.pool is not None:
-            self.pool.terminate()
-            self.pool.join()
-        self.pool = None
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+        self.process = None
+
+
+def serve(door: Connection) -> None:
+    """Call what comes through a door, and say what came of it."""
+    while True:
+        function = door.recv()
+        try:
+            door.send(("", function()))
+        except Exception as error:
+            traceback.print_exc()
+            door.send((f"{type(error).__name__}: {error}", None))
 
 
 def main() -> int:
@@ -158,10 +187,10 @@ def main() -> int:
         record.add(
             "processes",
             f"{backend}, {count}",
-            lambda b=backend, c=count: processes(options, b, c, record.limit()),
+            lambda b=backend, c=count: processes(options, apart, b, c, record.limit()),
         )
     for preset in ("ml-1m", "ml-1m-causal"):
-        add("quality", preset, quality, options, preset)
+        add("quality", preset, quality, options, preset, record.limit() - 30)
     apart.end()
     for name, extra in speeds(options):
         record.add("speed", name, lambda e=extra: speed(options, e, record.limit()))
@@ -192,15 +221,23 @@ def finished(command: list[str], seconds: float, **options) -> str:
     )  # fmt: skip
     try:
         out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # torchrun ends what it started, in groups of their own
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        raise
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     assert process.returncode == 0, err[-1500:]
     return out
 
 
-def quality(options: argparse.Namespace, name: str) -> dict:
-    """Train a preset; when does the test reach the goals? Looking is not counted."""
+def quality(options: argparse.Namespace, name: str, limit: float) -> dict:
+    """Train a preset, for so many seconds at most; when does the test reach the goals? Looking is
+    not counted."""
+    start = time.perf_counter()
     preset = get_preset(name, device=options.device, batch_size=128)
     if options.small:
         preset = get_preset(preset, epochs=1, max_len=20, batch_size=32)
@@ -220,7 +257,7 @@ def quality(options: argparse.Namespace, name: str) -> dict:
         seconds = history.seconds - looking  # of the looks before this one
         curve.append({"seconds": seconds, "NDCG@10": ranks.metric("NDCG@10")})
         looking += time.perf_counter() - begun
-        return False
+        return time.perf_counter() - start > limit
 
     history = train(model, split, preset.training, progress=False, on_epoch=look)
     report = evaluate(model, split.test)
@@ -236,6 +273,7 @@ def quality(options: argparse.Namespace, name: str) -> dict:
         "training": asdict(preset.training),
         "model": asdict(model.config),
         "training seconds": seconds,
+        "stopped": history.stopped,
         "seconds to": reached,
         "test": report.to_dict()["models"],
         "share of the matrix rate": rate / peak(options.device),
@@ -283,13 +321,15 @@ def speed(options: argparse.Namespace, extra: list[str], seconds: float) -> dict
         command += [f"--{name}", value]
     if options.small:
         command += ["--hidden", "64", "--length", "20"]
+    path.unlink(missing_ok=True)
+    note = {}
     try:
         finished(command, seconds)
-        note = {}
     except subprocess.TimeoutExpired:  # what was measured so far is there
         note = {"cut short": f"after {seconds:.0f} s"}
+        if not path.exists():
+            raise
     found = json.loads(path.read_text(encoding="utf-8"))["configurations"]
-    path.unlink()
     wanted = set(extra[extra.index("--only") + 1 :]) & set(ALL)
     for row in found:
         missing = wanted - set(row["results"])
@@ -321,7 +361,9 @@ def notebook(options: argparse.Namespace, number: str, seconds: float) -> dict:
     return {"written": output.name}
 
 
-def processes(options: argparse.Namespace, backend: str, count: int, seconds: float) -> dict:
+def processes(
+    options: argparse.Namespace, apart: Apart, backend: str, count: int, seconds: float
+) -> dict:
     """The losses of several processes beside those of one."""
     from device_checks import losses_of
 
@@ -337,7 +379,7 @@ def processes(options: argparse.Namespace, backend: str, count: int, seconds: fl
     finally:
         script.unlink()
     found = json.loads(printed.strip().splitlines()[-1])
-    expected = losses_of(options.device, precision="float32")
+    expected = apart(partial(losses_of, options.device, precision="float32"), seconds)
     for one, other in zip(found, expected, strict=True):
         assert abs(one - other) <= 1e-3 * other, f"{found}, not {expected}"
     return {"losses": found, "one process": expected}

@@ -37,7 +37,7 @@ def start(device: str | torch.device = "auto") -> None:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
         return
     name = str(device)
-    if name.startswith("cuda:") and int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1:
+    if name.startswith("cuda:") and _several_here():
         raise InputError(
             f"device {name!r} would put all processes on one card; use 'cuda' (--device cuda), "
             "which gives each its own."
@@ -61,7 +61,11 @@ def backend() -> str:
 def place_of(model: nn.Module) -> str:
     """The device of a model, by a name that gives each of several processes a card of its own."""
     device = next(model.parameters()).device
-    return device.type if int(os.environ.get("WORLD_SIZE", 1)) > 1 else str(device)
+    return device.type if _several_here() else str(device)
+
+
+def _several_here() -> bool:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1
 
 
 def _leave() -> None:

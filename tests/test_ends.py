@@ -269,8 +269,11 @@ def test_bf16_is_for_cards_that_have_it(monkeypatch):
         return including_emulation  # a card that only emulates it
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    before = torch.backends.cuda.cudnn_sdp_enabled()
     with devices.precision("auto", torch.device("cuda")) as autocast:
         assert not isinstance(autocast, torch.autocast)
+        assert not torch.backends.cuda.cudnn_sdp_enabled(), "a plan for every shape of a batch"
+    assert torch.backends.cuda.cudnn_sdp_enabled() == before
 
 
 def test_each_process_takes_a_card_of_its_own(monkeypatch):
@@ -289,12 +292,11 @@ def test_each_process_takes_a_card_of_its_own(monkeypatch):
     assert taken == [1, 1]
     # ranks and flags are on the CPU, losses on cards
     assert groups == 3 * [("cpu:gloo,cuda:nccl",)]
-    assert distributed.place_of(torch.nn.Linear(1, 1, device="meta")) == "meta"
     card = torch.nn.Module()
     card.parameters = lambda: iter([SimpleNamespace(device=torch.device("cuda:0"))])
     assert distributed.place_of(card) == "cuda", "what each process can ask for"
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    assert distributed.place_of(card) == "cuda:0"
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    assert distributed.place_of(card) == "cuda:0", "the only one of its machine keeps its card"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(InputError, match="'cuda:0' would put all processes on one card"):
         distributed.start("cuda:0")

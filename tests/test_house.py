@@ -280,11 +280,28 @@ def test_what_is_drawn_is_left_out_of_what_is_compiled(split, monkeypatch, name)
     traced, original = [], torch.compile
     monkeypatch.setattr(losses, "send", send)
     monkeypatch.setattr(torch, "compile", lambda f, **k: original(f, backend="eager", **k))
-    loss, norm = step_on("cpu", split, {"loss": name, "compile": True})()
+    step = step_on("cpu", split, {"loss": name, "compile": True})
+    loss, norm = step()
     assert loss.isfinite()
     assert norm.isfinite()
     assert traced
     assert not any(traced), "a copy to a GPU cannot be traced"
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_sampled_loss_goes_on_with_its_optimisers(split, tmp_path, first, monkeypatch):
+    """Compiled, its tables are AdamW's; what one optimiser kept is not for another."""
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **k: original(f, backend="eager", **k))
+    settings = {"loss": "sampled-softmax", "num_negatives": 8, "epochs": 2}
+    one, other = (
+        dataclasses.replace(CONFIG, **settings, compile=compiled) for compiled in (first, not first)
+    )
+    model = tiny_model(split.train.num_items, num_segments=0)
+    train(model, split, one, tmp_path, progress=False, on_epoch=lambda history: True)
+    with pytest.raises(InputError, match="needs the same `compile`"):
+        train(model, split, other, tmp_path, resume=True, progress=False)
+    assert len(train(model, split, one, tmp_path, resume=True, progress=False).epochs) == 2
 
 
 def test_a_loss_that_is_no_number_is_found_some_steps_later_and_named_by_its_own():

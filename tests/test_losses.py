@@ -83,7 +83,7 @@ def test_a_large_catalogue_is_taken_in_blocks_elsewhere_too(monkeypatch):
             return losses_and_gradients(function, tensors, labels)
 
     expected = under_autocast(plain)
-    monkeypatch.setattr(losses, "ELSEWHERE", 20)  # two rows of nine
+    monkeypatch.setattr(losses, "LOGITS_ON_GPU", 20)  # two rows of nine
     monkeypatch.setattr(F, "linear", linear)
     torch.testing.assert_close(under_autocast(cross_entropy), expected, atol=1e-2, rtol=1e-2)
     assert set(seen) == {2, 1}, "and the logits of a block are computed again, not kept"

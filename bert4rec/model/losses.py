@@ -29,7 +29,7 @@ from ..registry import Registry
 
 ROWS = 512  # answers at a time: a few MB of logits, which stay in the processor's cache
 LOGITS = 2**24  # but no more logits than these, 64 MB, of a large catalogue
-ELSEWHERE = 2**28  # logits at a time on a GPU: 4 GB with their copies and gradients
+LOGITS_ON_GPU = 2**28  # at a time: 4 GB with their copies and gradients
 
 
 def cross_entropy(
@@ -40,7 +40,8 @@ def cross_entropy(
     It equals `F.cross_entropy(F.linear(hidden, weight, bias), labels)`. On a CPU that would write
     and read the logits, (answers, tokens), seven times through memory. Here a block of rows goes
     all the way to its gradients before the next one begins, in seven to nine tenths of the time.
-    On a GPU it is torch's own, in blocks where the logits would take more than 4 GB.
+    On a GPU it is torch's own, a block at a time where the logits would take more than 4 GB with
+    their copies and gradients (unless it is compiled).
 
     Args:
         hidden: (answers, hidden), the vectors at the masked positions.
@@ -60,12 +61,15 @@ def _by_torch(hidden, weight, bias, labels) -> torch.Tensor:
     def summed(rows: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(F.linear(rows, weight, bias), right, reduction="sum")
 
-    size = max(1, ELSEWHERE // len(weight))
+    size = max(1, LOGITS_ON_GPU // len(weight))
     if torch.compiler.is_compiling() or len(hidden) <= size:
         return F.cross_entropy(F.linear(hidden, weight, bias), labels)
     # the logits of a block are computed again for its gradients, and never kept
     blocks = zip(hidden.split(size), labels.split(size), strict=True)
-    parts = [checkpoint(summed, *block, use_reentrant=False) for block in blocks]
+    parts = [
+        checkpoint(summed, *block, use_reentrant=False, preserve_rng_state=False)
+        for block in blocks
+    ]
     return torch.stack(parts).sum() / len(hidden)
 
 

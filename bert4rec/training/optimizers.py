@@ -190,7 +190,16 @@ class Optimizers:
         }
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take over what `state` gave."""
+        """Take over what `state` gave.
+
+        Raises:
+            ValueError: it was the state of other optimisers.
+        """
+        if {int(name.split(".")[0]) for name in tensors} != set(range(len(self.all))):
+            raise ValueError(
+                "a sampled loss needs the same `compile`, kind of device and one or several "
+                "processes to go on, for they decide how its tables are trained."
+            )
         states: list[dict[int, dict[str, torch.Tensor | int]]] = [{} for _ in self.all]
         for name, value in tensors.items():
             which, number, key = name.split(".")

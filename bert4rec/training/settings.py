@@ -74,7 +74,8 @@ class TrainingConfig:
     precision: str = "auto"
     """"auto" (bf16 on a GPU that has it, else float32), "float32", "tf32" or "bf16"."""
     compile: bool = False
-    """Compile the encoder with torch.compile: faster on a GPU, minutes of start-up on a CPU."""
+    """Compile the encoder with torch.compile: faster on a GPU, minutes of start-up on a CPU. The
+    gradients of a sampled loss are then as large as the table of items."""
 
     def __post_init__(self):
         check_types(self)
