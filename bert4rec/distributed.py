@@ -58,9 +58,8 @@ def backend() -> str:
     return "cpu:gloo,cuda:nccl" if cards else "gloo"
 
 
-def place_of(model: nn.Module) -> str:
-    """The device of a model, by a name that gives each of several processes a card of its own."""
-    device = next(model.parameters()).device
+def place_of(device: torch.device) -> str:
+    """A device, by a name that gives each of several processes a card of its own."""
     return device.type if _several_here() else str(device)
 
 

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import torch
-from row_by_row import measure_rows
+from row_by_row import by_seed, measure_rows
 
 from bert4rec.recommend.records import versions
 
@@ -32,13 +30,7 @@ def main() -> None:
         "command": "python results/measure_one_page.py",
         "versions": versions(torch.device("cpu")),
     }
-    measure_rows(OUTPUT, about, rows())
-
-
-def rows() -> Iterator[tuple[str, Callable[[], dict]]]:
-    """Every measurement by its name."""
-    for seed in range(5):
-        yield f"seed {seed}", partial(measured, seed)
+    measure_rows(OUTPUT, about, by_seed(measured))
 
 
 def measured(seed: int) -> dict:

@@ -11,12 +11,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import torch
-from row_by_row import measure_rows
+from row_by_row import by_seed, measure_rows
 
 from bert4rec.recommend.records import versions
 
@@ -29,13 +27,7 @@ def main() -> None:
         "command": f"bert4rec {' '.join(TRAIN)} SEED",
         "versions": versions(torch.device("cpu")),
     }
-    measure_rows(OUTPUT, about, rows())
-
-
-def rows() -> Iterator[tuple[str, Callable[[], dict]]]:
-    """Every measurement by its name."""
-    for seed in range(5):
-        yield f"seed {seed}", partial(trained, seed)
+    measure_rows(OUTPUT, about, by_seed(trained))
 
 
 def trained(seed: int) -> dict:

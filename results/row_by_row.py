@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from bert4rec.files import write_atomically
@@ -19,6 +20,12 @@ def movielens_logs(description: str, script: str) -> tuple[Path, Path, str]:
     logs = parser.parse_args()
     command = f"python results/{script} --ml-1m {logs.ml_1m.name} --ml-100k {logs.ml_100k.name}"
     return logs.ml_1m, logs.ml_100k, command
+
+
+def by_seed(measure: Callable[[int], dict]) -> Iterator[tuple[str, Callable[[], dict]]]:
+    """The rows of what is measured with five seeds."""
+    for seed in range(5):
+        yield f"seed {seed}", partial(measure, seed)
 
 
 def measure_rows(output: Path, about: dict, rows: Iterable[tuple[str, Callable[[], dict]]]) -> None:

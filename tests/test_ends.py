@@ -4,7 +4,6 @@ import contextlib
 import json
 import pkgutil
 import signal
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -292,8 +291,7 @@ def test_each_process_takes_a_card_of_its_own(monkeypatch):
     assert taken == [1, 1]
     # ranks and flags are on the CPU, losses on cards
     assert groups == 3 * [("cpu:gloo,cuda:nccl",)]
-    card = torch.nn.Module()
-    card.parameters = lambda: iter([SimpleNamespace(device=torch.device("cuda:0"))])
+    card = torch.device("cuda:0")
     assert distributed.place_of(card) == "cuda", "what each process can ask for"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
     assert distributed.place_of(card) == "cuda:0", "the only one of its machine keeps its card"

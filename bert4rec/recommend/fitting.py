@@ -215,7 +215,7 @@ def update(
         muon_learning_rate=training.muon_learning_rate / 4,
         start_at_popularity=False,
         start_at_neighbours=0,
-        device=distributed.place_of(model),  # the first training may have been elsewhere
+        device=distributed.place_of(model.device),  # the first training may have been elsewhere
     )
     config = get_preset(Preset("", {}, gentle), **changes).training
     frame = as_frame(interactions)
